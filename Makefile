@@ -1,0 +1,50 @@
+# The first use of any target makes .venv and installs lacbook with all it needs into it.
+PYTHON ?= python3
+BIN := .venv/bin
+# Notebooks quick enough for `make test`; .ci/run executes all of them.
+QUICK_NOTEBOOKS := notebooks/00_tour.ipynb
+# One thread a process: pytest runs a process a core, and thread pools of several processes get in each other's way.
+ONE_THREAD := OMP_NUM_THREADS=1
+
+.PHONY: help install demo test slow lab notebooks lint clean
+
+help:
+	@echo "make demo       train LAC on videos and watch it learn to align them (4 minutes)"
+	@echo "make test       all tests and the quick notebooks"
+	@echo "make lab        the course, in JupyterLab"
+	@echo "make notebooks  execute every notebook and store its outputs"
+	@echo "make lint       ruff and mypy"
+	@echo "make clean      remove what was built; runs/ stays"
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "lacbook needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/lacbook demo --out runs/demo
+
+test: install
+	$(ONE_THREAD) $(BIN)/pytest -n 2 -m "not slow and not browser" --nbmake tests $(QUICK_NOTEBOOKS)
+
+slow: install
+	$(BIN)/pytest -m "slow and not browser" tests
+
+lab: install
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+notebooks: install
+	$(BIN)/jupytext --sync notebooks/*.ipynb
+	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,5 @@
+"""`python -m lacbook` is the `lacbook` command."""
+
+from lacbook.cli import main
+
+main()

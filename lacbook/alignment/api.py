@@ -1,0 +1,231 @@
+"""Public face of the alignment: `soft_smith_waterman` to train with, `smith_waterman` to look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lacbook.alignment import ops
+
+Similarity = Tensor | NDArray[Any]
+Penalty = float | Tensor
+Lengths = Tensor | NDArray[Any] | Sequence[Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class SoftAlignment:
+    """Result of `soft_smith_waterman`. Unbatched input drops the leading B everywhere.
+
+    Attributes
+    ----------
+    score : Tensor, shape (B,)
+        V, differentiable by similarity, gap_open and gap_extend.
+    posterior : Tensor, shape (B, N, M)
+        dV/dS: the probability that frame i of X is matched with frame j of Y. 0 outside the lengths.
+    expected_gaps : (Tensor, Tensor), shapes (B,), (B,)
+        Expected numbers of gap openings and extensions, -dV/dgo and -dV/dge.
+    """
+
+    score: Tensor
+    posterior: Tensor
+    expected_gaps: tuple[Tensor, Tensor]
+    _inputs: tuple[Any, ...]
+
+    @cached_property
+    def table(self) -> Tensor:
+        """D, shape (B, N, M), -inf outside the lengths; computed when first asked for. Not differentiable."""
+        table: Tensor = ops.soft_smith_waterman_table_op(*self._inputs)
+        return table if self.score.dim() else table[0]
+
+
+@dataclass(frozen=True, eq=False)
+class HardAlignment:
+    """Result of `smith_waterman`.
+
+    Attributes
+    ----------
+    score : Tensor, shape (B,), or () for unbatched input
+        max(0, max D), detached.
+    """
+
+    score: Tensor
+    _paths: NDArray[np.int64]
+    _counts: NDArray[np.int64]
+
+    def path(self, b: int = 0, k: int = 0) -> list[tuple[int, int]]:
+        """Matches (i, j) of pair b from first to last; empty when every D is negative.
+
+        Parameters
+        ----------
+        b : int, default 0
+            Which pair.
+        k : int, default 0
+            Which alignment of the pair, best first; this version finds one.
+
+        Raises
+        ------
+        IndexError
+            If there is no such pair or alignment.
+        """
+        if k != 0:
+            raise IndexError(f"k is {k}; this version finds one alignment per pair, k = 0")
+        return [(i, j) for i, j in self._paths[b, : self._counts[b]].tolist()]
+
+    def segments(self, b: int = 0) -> list[tuple[int, int, int, int, float]]:
+        """Stretches (i0, i1, j0, j1, score) of pair b, half-open, best first; [] if the path is empty."""
+        path = self.path(b)
+        if not path:
+            return []
+        (i0, j0), (i1, j1) = path[0], path[-1]
+        return [(i0, i1 + 1, j0, j1 + 1, float(self.score.reshape(-1)[b]))]
+
+
+def _as_tensor(name: str, values: object) -> Tensor:
+    """Turn a tensor, array or number into float32 or float64; whole numbers to float64, halves to float32."""
+    if isinstance(values, Tensor):
+        tensor = values
+    elif isinstance(values, float):
+        return torch.tensor(values, dtype=torch.float64)
+    else:
+        # A copy: torch takes neither read-only arrays nor negative strides.
+        tensor = torch.from_numpy(np.array(values, order="C"))
+    if tensor.dtype in (torch.float32, torch.float64):
+        return tensor
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        return tensor.float()
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise ValueError(f"{name} has dtype {tensor.dtype}; expected real numbers")
+    return tensor.double()
+
+
+def _as_penalty(name: str, value: Penalty) -> Tensor:
+    """Turn a gap penalty into a tensor of shape ()."""
+    penalty = _as_tensor(name, value)
+    if penalty.dim() != 0:
+        raise ValueError(
+            f"{name} has shape {tuple(penalty.shape)}; this version supports a single number, shape ()"
+        )
+    return penalty
+
+
+def _as_batch(similarity: Similarity, lengths: Lengths) -> tuple[Tensor, Tensor, bool]:
+    """Check shapes; return similarity [B,N,M], lengths [B,2] int64, and whether the input was batched."""
+    s = _as_tensor("similarity", similarity)
+    if s.dim() not in (2, 3):
+        raise ValueError(f"similarity has shape {tuple(s.shape)}; expected (B, N, M) or (N, M)")
+    if s.shape[-2] == 0 or s.shape[-1] == 0:
+        raise ValueError(f"similarity has shape {tuple(s.shape)}; expected at least one frame in each video")
+    expected = (2,) if s.dim() == 2 else (s.shape[0], 2)
+    if lengths is None:
+        limits = torch.tensor([s.shape[-2], s.shape[-1]]).expand(expected)
+    else:
+        limits = lengths if isinstance(lengths, Tensor) else torch.from_numpy(np.array(lengths))
+        if limits.is_floating_point() or limits.is_complex() or limits.dtype == torch.bool:
+            raise ValueError(f"lengths has dtype {limits.dtype}; expected whole numbers")
+        if tuple(limits.shape) != expected:
+            raise ValueError(
+                f"lengths has shape {tuple(limits.shape)}; expected {expected}, (n, m) of each pair"
+            )
+        limits = limits.long()
+    return (s, limits, True) if s.dim() == 3 else (s[None], limits[None], False)
+
+
+def soft_smith_waterman(
+    similarity: Similarity,
+    gap_open: Penalty,
+    gap_extend: Penalty,
+    *,
+    temperature: float = 1.0,
+    lengths: Lengths = None,
+    backend: str = "auto",
+) -> SoftAlignment:
+    """Differentiable local alignment: the log-sum-exp over all alignments of each pair.
+
+    Parameters
+    ----------
+    similarity : Tensor or ndarray, shape (B, N, M) or (N, M)
+        Bigger is more alike, 0 is unrelated; -inf means "never match". float64 is computed and returned in
+        float64; float32 with float64 inside; half and bfloat16 as float32, with the gradient in their own
+        dtype.
+    gap_open, gap_extend : float or Tensor of shape ()
+        Cost of the first skipped frame of a run, and of each further one; finite, meant to be >= 0.
+    temperature : float, default 1.0
+        Above 0; towards 0 the posterior becomes the best alignment.
+    lengths : int array or tensor, shape (B, 2), or (2,) unbatched; default None
+        Real frames (n, m) of each pair, at least 1. The rest is padding: never read (it may be NaN), gradient
+        0.
+    backend : str, default "auto"
+        "recursion" (readable, slow), "numba" (compiled), or "auto" (now always numba).
+
+    Returns
+    -------
+    SoftAlignment
+        Score and posterior, -inf and 0 for a pair in which no cell can be matched. Memory: one number per
+        cell for the posterior and 32 bytes per cell of one pair and thread while computing.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes or dtypes, NaN or +inf inside the lengths, penalties that are not finite, temperature
+        <= 0, lengths out of range, an unknown backend; the message names the argument and what was found.
+    RuntimeError
+        In backward, if the loss used the posterior, the expected gaps or the table: only the score is
+        differentiable.
+
+    Notes
+    -----
+    The equations are in `lacbook.alignment.recursion`; LAC, arXiv 2409.04607. Tensors on other devices are
+    computed on the CPU and the results returned to their device.
+    """
+    ops.check_backend(backend)
+    ops.check_temperature(temperature)
+    s, limits, batched = _as_batch(similarity, lengths)
+    go, ge = _as_penalty("gap_open", gap_open), _as_penalty("gap_extend", gap_extend)
+    inputs = (s, go, ge, float(temperature), limits, backend)
+    score, posterior, openings, extensions = ops.soft_smith_waterman_op(*inputs)
+    if not batched:
+        score, posterior, openings, extensions = score[0], posterior[0], openings[0], extensions[0]
+    return SoftAlignment(score, posterior, (openings, extensions), inputs)
+
+
+def smith_waterman(
+    similarity: Similarity, gap_open: Penalty, gap_extend: Penalty, *, lengths: Lengths = None, top: int = 1
+) -> HardAlignment:
+    """Find the best local alignment of each pair, with its path.
+
+    Parameters
+    ----------
+    similarity, gap_open, gap_extend, lengths
+        As in `soft_smith_waterman`; not differentiated.
+    top : int, default 1
+        How many alignments to find in each pair; this version supports 1.
+
+    Returns
+    -------
+    HardAlignment
+        Score and path. Where alignments tie, the path ends at the first best cell in reading order, and
+        walking back prefers a start, then a diagonal step, then a skip in Y, then a skip in X.
+
+    Raises
+    ------
+    ValueError
+        As in `soft_smith_waterman`, and for top other than 1.
+
+    Notes
+    -----
+    Gotoh (1982) with a local start and end. Memory while computing: 1 byte per cell of one pair and thread.
+    """
+    if top != 1:
+        raise ValueError(f"top is {top}; this version supports 1")
+    s, limits, batched = _as_batch(similarity, lengths)
+    go, ge = (_as_penalty(n, v).item() for n, v in (("gap_open", gap_open), ("gap_extend", gap_extend)))
+    table, ends = s.detach().cpu().contiguous().numpy(), limits.cpu().contiguous().numpy()
+    ops.check_values(table, go, ge, ends)
+    score, paths, counts = ops.kernels().hard(table, go, ge, ends, threads=torch.get_num_threads())
+    scores = torch.from_numpy(score).to(s.device)
+    return HardAlignment(scores if batched else scores[0], paths, counts)

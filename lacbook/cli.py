@@ -1,0 +1,204 @@
+"""The `lacbook` command. What a user did wrong becomes one line and exit code 2; everything else is a real error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional
+from tyro.extras import SubcommandApp
+
+from lacbook.errors import InputError
+from lacbook.train import TrainConfig
+
+Config = Annotated[TrainConfig, tyro.conf.arg(name="")]
+DEMO = TrainConfig(epochs=24)
+
+app, data_app = SubcommandApp(), SubcommandApp()
+
+
+@app.command
+def demo(config: Config = DEMO, out: Path = Path("runs/demo")) -> None:
+    """Watch LAC learn to align the embedded Puppets videos, in a few minutes on a laptop.
+
+    Trains, prints the metrics beside the controls', and leaves in the run folder the checkpoint, metrics.csv,
+    evaluation.csv, embeddings.npz, figures, alignment.png and aligned.mp4. An earlier demo there is replaced.
+
+    For example:
+      lacbook demo
+      lacbook demo --epochs 5 --out runs/quick
+
+    Args:
+        config: Settings of the run.
+        out: Run folder.
+    """
+    from lacbook.demo import demo as run
+
+    run(config, out)
+
+
+@app.command
+def train(config: Config = TrainConfig(), *, out: Path, resume: bool = False) -> None:  # noqa: B008 - tyro shows it
+    """Train an encoder and leave a run folder: config.yaml, metrics.csv, state.pt, model.safetensors.
+
+    For example:
+      lacbook train --out runs/puppets
+      lacbook train --data ui-prmd --root DIR --movement deep_squat --epochs 40 --out runs/squat
+      lacbook train --loss scl --seed 1 --out runs/scl_1 --resume
+
+    Args:
+        config: Settings of the run.
+        out: Run folder; refused when it already holds a run, unless --resume is given.
+        resume: Continue the run there, exactly as if it had not stopped. Starts one where there is none; a finished
+            one is left as it is.
+    """
+    from lacbook.train import fit
+
+    fit(config, out, resume=resume)
+    print(f"trained: {out}")
+
+
+@app.command
+def evaluate(checkpoint: Path, root: Path | None = None) -> None:
+    """Print and save the table of a trained run beside every control (evaluation.csv in the run folder).
+
+    Each number is measured on subjects that never trained, per action, then averaged.
+
+    For example:
+      lacbook evaluate --checkpoint runs/puppets
+      lacbook evaluate --checkpoint runs/squat --root DIR
+
+    Args:
+        checkpoint: Run folder that `lacbook train` left.
+        root: Folder of the data, when they have moved since training.
+    """
+    from lacbook.demo import format_table
+    from lacbook.evaluate import evaluate as measure
+    from lacbook.evaluate import save_table, wide
+
+    config, learner = _load(checkpoint, root)
+    table = measure(config, learner.encoder)
+    save_table(table, checkpoint / "evaluation.csv")
+    print(format_table(wide(table)))
+    print(f"saved: {checkpoint / 'evaluation.csv'}")
+
+
+@app.command
+def embed(checkpoint: Path, out: Path, root: Path | None = None) -> None:
+    """Write the embeddings of all clips of a run's data to one .npz file, for an evaluator of your own.
+
+    Arrays: embeddings [sum T, E] float32, lengths [V], labels [sum T] (-1 = none), split [V], video_id [V], action [V],
+    active [sum T]. Training videos come in the seeded order whose first 10 and 50 % label the probes.
+
+    For example:
+      lacbook embed --checkpoint runs/puppets --out embeddings.npz
+
+    Args:
+        checkpoint: Run folder that `lacbook train` left.
+        out: The file to write.
+        root: Folder of the data, when they have moved since training.
+    """
+    from lacbook.evaluate import embed as embed_clips
+    from lacbook.evaluate import in_order, save_embeddings
+
+    config, learner = _load(checkpoint, root)
+    clips = in_order(config.load_clips(), config.seed)
+    save_embeddings(out, clips, embed_clips(learner.encoder, clips))
+    print(f"saved: {out} ({len(clips)} clips)")
+
+
+@app.command
+def align(
+    a: Positional[Path],
+    b: Positional[Path],
+    *,
+    out: Path,
+    checkpoint: Path | None = None,
+    margin: float | None = None,
+    gap_open: float | None = None,
+    gap_extend: float | None = None,
+) -> None:
+    """Align two videos: score, matched segments, a figure and a video in which matched frames play together.
+
+    For example:
+      lacbook align a.mp4 b.mp4 --out aligned
+      lacbook align a.mp4 b.mp4 --checkpoint runs/puppets --gap-open 2 --out aligned
+
+    Args:
+        a: First video.
+        b: Second video.
+        out: Folder for alignment.json, alignment.png and aligned.mp4.
+        checkpoint: Run folder of an encoder that reads frames; the one that comes with lacbook when left out.
+        margin: Cosine at which two frames count as unrelated; as learned when left out.
+        gap_open: Cost of the first skipped frame of a run, in units of similarity; as learned when left out.
+        gap_extend: Cost of each further one; as learned when left out.
+    """
+    from lacbook.align import align_videos, committed_checkpoint, save_alignment
+    from lacbook.train import load_run
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"out: {out} is a file; expected a folder")
+    config, learner = load_run(checkpoint or committed_checkpoint())
+    alignment, frames, fps = align_videos(
+        a, b, learner, config, margin=margin, gap_open=gap_open, gap_extend=gap_extend
+    )
+    save_alignment(alignment, frames, fps, (a.name, b.name), out)
+    print(f"score {alignment.score:.2f}, {len(alignment.path)} matched frames")
+    for i0, i1, j0, j1, score in alignment.segments:
+        print(
+            f"  {a.name} {i0 / fps[0]:.2f}-{i1 / fps[0]:.2f} s  matches  "
+            f"{b.name} {j0 / fps[1]:.2f}-{j1 / fps[1]:.2f} s  (score {score:.2f})"
+        )
+    if not alignment.segments:
+        print("  nothing alike: no pair of frames scores above 0")
+    print(f"saved: {out / 'alignment.json'}, alignment.png, aligned.mp4")
+
+
+@data_app.command
+def render(out: Path, seed: int = 0) -> None:
+    """Draw the Puppets data set anew: H.264 clips and annotations.npz.
+
+    The same seed gives the same annotations, and on one machine the same frames.
+
+    For example:
+      lacbook data render --out my_puppets
+      lacbook data render --out other_puppets --seed 7
+
+    Args:
+        out: Folder to make.
+        seed: Of everything random.
+    """
+    from lacbook.data.puppets import render_dataset
+
+    render_dataset(out, seed)
+    print(f"rendered: {out}")
+
+
+app.command(data_app, name="data", help="Make data sets: lacbook data render --help.")
+
+
+def _load(checkpoint: Path, root: Path | None):  # type: ignore[no-untyped-def]
+    """A run and its configuration, the latter with another root where one is given."""
+    import dataclasses
+
+    from lacbook.train import load_run
+
+    config, learner = load_run(checkpoint)
+    return (config if root is None else dataclasses.replace(config, root=str(root))), learner
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line; exits 0, or 2 after one line on what was wrong with the input."""
+    try:
+        app.cli(
+            prog="lacbook", description=__import__("lacbook").__doc__, args=args, config=(OmitArgPrefixes,)
+        )
+    except InputError as error:
+        print(f"lacbook: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("lacbook: interrupted; a training run continues with --resume", file=sys.stderr)
+        sys.exit(130)

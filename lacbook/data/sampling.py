@@ -1,0 +1,57 @@
+"""Two views of one video: which frames each view shows (DESIGN of the views: CARL's, corrected; see `two_views`)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lacbook.errors import InputError
+
+SHORTEST_CLIP = 2  # an alignment needs a step in time
+
+
+def two_views(
+    length: int, view_length: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Frame indices of two views of a clip.
+
+    Each view takes n = min(view_length, floor(length / 1.25)) sorted frames at random out of a random block of
+    min(length, ceil(r n)) frames, r ~ U(1, 1.5); the second block shares at least half of the longer block with the
+    first. The released loaders of CARL and LAC use ceil(r * length), which always starts at frame 0 and leaves about a
+    fifth of the frames past the end.
+
+    Parameters
+    ----------
+    length : int
+        Frames in the clip, at least 2.
+    view_length : int
+        Frames wanted in a view.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    tuple of two int64 arrays [n]
+        Strictly increasing.
+
+    Raises
+    ------
+    InputError
+        The clip has fewer than 2 frames.
+    """
+    if length < SHORTEST_CLIP:
+        raise InputError(
+            f"a clip of {length} frame(s) has no two views; expected at least {SHORTEST_CLIP} frames"
+        )
+    n = max(1, min(view_length, math.floor(length / 1.25)))
+    blocks = [min(length, math.ceil(r * n)) for r in rng.uniform(1, 1.5, size=2)]
+    first = rng.integers(0, length - blocks[0] + 1)
+    offsets = np.arange(length - blocks[1] + 1)
+    shared = np.minimum(first + blocks[0], offsets + blocks[1]) - np.maximum(first, offsets)
+    second = rng.choice(offsets[2 * shared >= max(blocks)])
+    u, v = (
+        np.sort(offset + rng.choice(block, size=n, replace=False))
+        for offset, block in zip((first, second), blocks, strict=True)
+    )
+    return u, v

@@ -1,0 +1,238 @@
+"""The evaluation protocol: one table for a trained encoder and every control that it has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm.auto import tqdm
+
+from lacbook import metrics
+from lacbook.data.clips import Clip
+from lacbook.errors import InputError
+from lacbook.files import whole_file
+from lacbook.models.encoder import VideoEncoder
+from lacbook.train import Learner, TrainConfig, pose_dim
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONTROLS = ("majority", "raw", "time_only", "untrained")
+FRACTIONS = (0.1, 0.5, 1.0)
+NEIGHBOURS = (5, 10, 15)
+METRICS = (
+    *(f"acc@{round(100 * f)}" for f in FRACTIONS),
+    "progression",
+    "tau",
+    "active_tau",
+    *(f"AP@{k}" for k in NEIGHBOURS),
+    "event_error",
+    "path_event_error",
+    "alignment_f1",
+)
+
+
+def in_order(clips: Sequence[Clip], seed: int) -> list[Clip]:
+    """Training clips in the seeded order whose first 10 and 50 % label the probes, then the test clips as they come."""
+    train = [clip for clip in clips if clip.split == "train"]
+    order = np.random.default_rng(seed).permutation(len(train))
+    return [train[k] for k in order] + [clip for clip in clips if clip.split == "test"]
+
+
+@torch.no_grad()
+def embed_values(encoder: nn.Module, values: NDArray) -> NDArray[np.float32]:
+    """Embed one whole clip, every frame.
+
+    Parameters
+    ----------
+    encoder : VideoEncoder
+        In evaluation mode, on any device.
+    values : ndarray
+        Frames uint8 [T, H, W, 3] or poses float32 [T, P].
+
+    Returns
+    -------
+    float32 array [T, E]
+        Unit vectors.
+    """
+    device = next(encoder.parameters()).device
+    clip = torch.from_numpy(values).to(device)
+    if clip.ndim == 4:
+        clip = clip.permute(0, 3, 1, 2).float() / 255
+    return encoder(clip[None], torch.tensor([len(clip)], device=device))[0].cpu().numpy()
+
+
+def embed(encoder: nn.Module, clips: Sequence[Clip], *, desc: str = "embed") -> list[NDArray[np.float32]]:
+    """Embed clips one at a time behind a progress bar labelled `desc`; a list of float32 arrays [T, E] of unit vectors."""
+    return [embed_values(encoder, clip.values) for clip in tqdm(clips, desc=desc, unit="clip", leave=False)]
+
+
+def evaluate(config: TrainConfig, encoder: VideoEncoder, clips: Sequence[Clip] | None = None) -> pd.DataFrame:
+    """Measure a trained encoder and the controls by the same protocol.
+
+    Metrics are taken for each action and averaged. Controls: ``majority`` (the commonest training phase), ``raw`` (16 x 16
+    grey pixels by PCA to 64, or the poses themselves), ``time_only`` (functions of t / T), ``untrained`` (the same encoder
+    before training). All but ``majority`` are scaled to unit length like the embeddings.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Of the run; its loss names the method, its seed orders the training clips.
+    encoder : VideoEncoder
+    clips : sequence of Clip, optional
+        Read from `config` when left out.
+
+    Returns
+    -------
+    DataFrame
+        Tidy: ``method``, ``metric``, ``value``; `METRICS` says which, NaN where one does not apply.
+
+    Raises
+    ------
+    InputError
+        Training or test clips are missing.
+    """
+    import pandas as pd
+
+    clips = in_order(config.load_clips() if clips is None else clips, config.seed)
+    for split in ("train", "test"):
+        if sum(clip.split == split for clip in clips) < 2:
+            raise InputError(
+                f"data: {config.data} has fewer than two {split} clips; the protocol needs pairs"
+            )
+    torch.manual_seed(config.seed)
+    untrained = Learner(config, pose_dim(clips)).encoder.eval()
+    methods: dict[str, Callable[[], Sequence[NDArray]]] = {
+        config.loss: lambda: embed(encoder, clips, desc=f"embed {config.loss}"),
+        "untrained": lambda: embed(untrained, clips, desc="embed untrained"),
+        "raw": lambda: raw_features(clips),
+        "time_only": lambda: time_features(clips),
+    }
+    rows = [
+        {"method": method, "metric": metric, "value": value}
+        for method, features in tqdm(methods.items(), desc="evaluate", unit="method")
+        for metric, value in measure(clips, features()).items()
+    ]
+    rows += [{"method": "majority", "metric": m, "value": v} for m, v in _majority(clips).items()]
+    return pd.DataFrame(rows)
+
+
+def measure(clips: Sequence[Clip], z: Sequence[NDArray]) -> dict[str, float]:
+    """Every metric of `METRICS` for embeddings of clips that `in_order` has ordered, mean over actions."""
+    train_index = [k for k, clip in enumerate(clips) if clip.split == "train"]
+    options = metrics.choose_path_options([clips[k] for k in train_index], [z[k] for k in train_index])
+    per_action = []
+    for action in sorted({clip.action for clip in clips}):
+        train, z_train = _select(clips, z, action, "train")
+        test, z_test = _select(clips, z, action, "test")
+        values = {}
+        for fraction, name in zip(FRACTIONS, METRICS, strict=False):
+            n = max(1, int(fraction * len(train)))
+            values[name] = metrics.phase_accuracy(train[:n], z_train[:n], test, z_test)
+        values["progression"] = metrics.progression(train, z_train, test, z_test)
+        values["tau"] = metrics.kendall_tau(test, z_test)
+        values["active_tau"] = metrics.kendall_tau(test, z_test, active=True)
+        for k in NEIGHBOURS:
+            values[f"AP@{k}"] = metrics.average_precision(test, z_test, k)
+        values["event_error"] = metrics.event_error(test, z_test)
+        values |= metrics.path_metrics(test, z_test, options)
+        per_action.append(values)
+    return {name: float(np.mean([values[name] for values in per_action])) for name in METRICS}
+
+
+def raw_features(clips: Sequence[Clip], pixels: int = 16, components: int = 64) -> list[NDArray]:
+    """What the encoder is given, nothing learned: small grey frames by PCA on the training clips, or poses; unit length."""
+    if pose_dim(list(clips)) is not None:
+        return _unit([clip.values for clip in clips], clips)
+    from sklearn.decomposition import PCA
+
+    grey = [_small_grey(clip.values, pixels) for clip in clips]
+    train = np.concatenate([g for g, clip in zip(grey, clips, strict=True) if clip.split == "train"])
+    pca = PCA(min(components, *train.shape), random_state=0).fit(train)
+    return _unit([pca.transform(g) for g in grey], clips)
+
+
+def time_features(clips: Sequence[Clip]) -> list[NDArray]:
+    """Functions of normalised time u = t / T and nothing else: what an encoder that counts frames would know; unit length."""
+    features = []
+    for clip in clips:
+        u = np.arange(len(clip)) / len(clip)
+        features.append(np.stack([u, u**2, u**3, np.sin(2 * np.pi * u), np.cos(2 * np.pi * u)], axis=1))
+    return _unit(features, clips)
+
+
+def save_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, whole or not at all."""
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4f")
+
+
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a method, one column a metric; mean over seeds where the tidy table has several."""
+    columns = [name for name in METRICS if name in set(table["metric"])]
+    return table.pivot_table(index="method", columns="metric", values="value", sort=False, dropna=False)[
+        columns
+    ]
+
+
+def save_embeddings(path: Path, clips: Sequence[Clip], z: Sequence[NDArray]) -> None:
+    """Write embeddings and labels for an outside evaluator, training clips in the order `in_order` gives them.
+
+    Parameters
+    ----------
+    path : Path
+        ``.npz`` with ``embeddings`` [sum T, E] float32, ``lengths`` [V], ``labels`` [sum T] (-1 = none), ``split`` [V],
+        ``video_id`` [V], ``action`` [V], ``active`` [sum T].
+    clips, z
+        Clips and their embeddings, in the same order.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            embeddings=np.concatenate(z).astype(np.float32),
+            lengths=np.array([len(clip) for clip in clips]),
+            labels=np.concatenate([clip.phase for clip in clips]),
+            split=np.array([clip.split for clip in clips]),
+            video_id=np.array([clip.video_id for clip in clips]),
+            action=np.array([clip.action for clip in clips]),
+            active=np.concatenate([clip.active for clip in clips]),
+        )
+
+
+def _majority(clips: Sequence[Clip]) -> dict[str, float]:
+    """Accuracy of always naming the commonest training phase; other metrics need an embedding."""
+    scores = []
+    for action in sorted({clip.action for clip in clips}):
+        train, test = (
+            np.concatenate([c.phase for c in clips if c.action == action and c.split == split])
+            for split in ("train", "test")
+        )
+        scores.append((test[test >= 0] == np.bincount(train[train >= 0]).argmax()).mean())
+    return {name: float(np.mean(scores)) if name.startswith("acc@") else float("nan") for name in METRICS}
+
+
+def _select(
+    clips: Sequence[Clip], z: Sequence[NDArray], action: str, split: str
+) -> tuple[list[Clip], list[NDArray]]:
+    """Clips of one action and split, and their embeddings."""
+    chosen = [k for k, clip in enumerate(clips) if clip.action == action and clip.split == split]
+    return [clips[k] for k in chosen], [z[k] for k in chosen]
+
+
+def _unit(features: Sequence[NDArray], clips: Sequence[Clip]) -> list[NDArray]:
+    """Standardise by the training clips, then scale every frame to unit length as embeddings are."""
+    train = np.concatenate([x for x, clip in zip(features, clips, strict=True) if clip.split == "train"])
+    mean, scale = train.mean(0), train.std(0) + 1e-8
+    scaled = [(x - mean) / scale for x in features]
+    return [x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-12) for x in scaled]
+
+
+def _small_grey(frames: NDArray[np.uint8], pixels: int) -> NDArray:
+    """Grey frames [T, H, W, 3] averaged down to [T, pixels * pixels]."""
+    grey = torch.from_numpy(frames).float().mean(-1)
+    return torch.nn.functional.adaptive_avg_pool2d(grey[:, None], pixels).flatten(1).numpy()

@@ -1,0 +1,61 @@
+"""From one frame or pose to a feature vector."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvFrameEncoder(nn.Module):
+    """A small convolutional network for frames, trained from scratch.
+
+    The first layer strides by 4, which is where a CPU saves most of its time. Group normalisation keeps the clips of a
+    batch apart.
+
+    Parameters
+    ----------
+    dim : int
+        Size of the feature vector.
+    width : int, default 32
+        Channels of the first layer; the two further layers double them.
+    """
+
+    def __init__(self, dim: int, width: int = 32) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, width, 6, stride=4, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False),
+            nn.GroupNorm(4, 2 * width),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1, bias=False),
+            nn.GroupNorm(4, 4 * width),
+            nn.ReLU(),
+        )
+        # Where a feature is strongest and how much of it there is: the first is sharper, the second steadier.
+        self.head = nn.Linear(8 * width, dim)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Features [F, dim] of frames [F, 3, H, W], differences from the clip's mean frame, within [-1, 1]."""
+        maps = self.layers((frames * 4).contiguous(memory_format=torch.channels_last))
+        return self.head(torch.cat([maps.amax((2, 3)), maps.mean((2, 3))], dim=1))
+
+
+class PoseEncoder(nn.Module):
+    """A two-layer perceptron for poses.
+
+    Parameters
+    ----------
+    pose_dim : int
+        Numbers in a pose, P.
+    dim : int
+        Size of the feature vector.
+    """
+
+    def __init__(self, pose_dim: int, dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(pose_dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+
+    def forward(self, poses: Tensor) -> Tensor:
+        """Features [F, dim] of poses [F, P]."""
+        return self.layers(poses)

@@ -1,0 +1,427 @@
+"""Training: a plain loop over Lightning Fabric that shows its progress, logs, and resumes exactly where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from lacbook.data import DATASETS, load_clips
+from lacbook.data.clips import Clip
+from lacbook.data.sampling import SHORTEST_CLIP, two_views
+from lacbook.data.transforms import FrameAugmentation, PoseAugmentation
+from lacbook.errors import InputError
+from lacbook.files import whole_file
+from lacbook.losses.lac import LACLoss
+from lacbook.losses.scl import SCLLoss
+from lacbook.models.encoder import EncoderConfig, VideoEncoder
+from lacbook.padding import pad
+
+LOSSES = ("lac", "scl")
+CONFIG, LOG, STATE, WEIGHTS = "config.yaml", "metrics.csv", "state.pt", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that decides a training run.
+
+    Parameters
+    ----------
+    data : str
+        Data set: puppets or ui-prmd.
+    root : str, optional
+        Folder of the data; Puppets come with lacbook.
+    action : str, optional
+        One action of Puppets (pour, squat, throw, jumping_jack); all when left out.
+    movement : str, optional
+        One movement of UI-PRMD, such as deep_squat; all when left out.
+    idle : int
+        Longest idle head and tail added to a UI-PRMD clip, frames.
+    size : int
+        Height and width of the frames that the encoder sees, pixels.
+    loss : str
+        lac, or scl for its contrastive part alone.
+    local_weight : float
+        Weight of LAC's local term.
+    temperature : float
+        Of the soft alignment in the local term.
+    gap_open : float
+        Where the learned cost of a gap's first frame starts, in units of similarity.
+    gap_extend : float
+        Where the learned cost of each further frame starts.
+    margin : float
+        Where the learned margin starts: the cosine at which two frames count as unrelated.
+    epochs : int
+        Passes over the training clips.
+    batch_size : int
+        Clips in a step.
+    view_length : int
+        Frames T in a view.
+    lr : float
+        Adam's learning rate at its peak; it falls to 0 along a cosine.
+    weight_decay : float
+        Adam's weight decay.
+    clip_norm : float
+        Largest norm of the gradient.
+    seed : int
+        Of weights, views, augmentation and the order of the training clips.
+    encoder : EncoderConfig
+        Shape of the model.
+    accelerator : str
+        Device, in Lightning Fabric's words: auto, cpu, cuda, mps.
+    precision : str
+        In Lightning Fabric's words: 32-true, bf16-mixed.
+    """
+
+    data: str = "puppets"
+    root: str | None = None
+    action: str | None = None
+    movement: str | None = None
+    idle: int = 60
+    size: int = 64
+    loss: str = "lac"
+    local_weight: float = 0.1
+    temperature: float = 0.1
+    gap_open: float = 1.0
+    gap_extend: float = 0.3
+    margin: float = 0.5
+    epochs: int = 40
+    batch_size: int = 8
+    view_length: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 1e-5
+    clip_norm: float = 10.0
+    seed: int = 0
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    accelerator: str = "auto"
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        for name, options in (("data", DATASETS), ("loss", LOSSES)):
+            if getattr(self, name) not in options:
+                raise InputError(
+                    f"{name}: {getattr(self, name)!r} is unknown; choose from {', '.join(options)}"
+                )
+        for name in ("epochs", "batch_size", "size", "lr", "temperature", "gap_open", "gap_extend"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}: expected a number above 0, found {getattr(self, name)}")
+        if self.view_length < SHORTEST_CLIP:
+            raise InputError(
+                f"view_length: expected at least {SHORTEST_CLIP} frames, found {self.view_length}"
+            )
+
+    @property
+    def frame_encoder(self) -> str:
+        """The frame encoder, ``"auto"`` turned into the one that fits the data."""
+        fitting = "pose" if self.data == "ui-prmd" else "conv"
+        return fitting if self.encoder.frame_encoder == "auto" else self.encoder.frame_encoder
+
+    @property
+    def modality(self) -> str:
+        """``"frames"`` or ``"poses"``, whichever the frame encoder reads."""
+        return "poses" if self.frame_encoder == "pose" else "frames"
+
+    def load_clips(self) -> list[Clip]:
+        """Read the clips this run is about (`lacbook.data.load_clips`)."""
+        return load_clips(
+            self.data,
+            self.root,
+            action=self.action,
+            movement=self.movement,
+            modality=self.modality,
+            size=self.size,
+            idle=self.idle,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write as YAML."""
+        with whole_file(path) as temporary:
+            temporary.write_text(yaml.safe_dump(dataclasses.asdict(self), sort_keys=False))
+
+    @classmethod
+    def load(cls, path: Path) -> TrainConfig:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            The file is missing or is not such a configuration.
+        """
+        if not path.is_file():
+            raise InputError(f"checkpoint: {path} is missing; expected a run folder made by `lacbook train`")
+        try:
+            values = yaml.safe_load(path.read_text())
+            return cls(**{**values, "encoder": EncoderConfig(**values["encoder"])})
+        except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+            raise InputError(f"checkpoint: {path} is not a lacbook configuration ({error})") from error
+
+
+class Learner(nn.Module):
+    """The encoder and the loss as one module, so that whatever either learns is saved, clipped and distributed alike."""
+
+    def __init__(self, config: TrainConfig, pose_dim: int | None) -> None:
+        super().__init__()
+        self.encoder = VideoEncoder(
+            dataclasses.replace(config.encoder, frame_encoder=config.frame_encoder), pose_dim
+        )
+        self.loss: nn.Module = SCLLoss()
+        if config.loss == "lac":
+            self.loss = LACLoss(
+                weight=config.local_weight,
+                temperature=config.temperature,
+                gap_open=config.gap_open,
+                gap_extend=config.gap_extend,
+                margin=config.margin,
+            )
+
+    def forward(self, views: Tensor, steps: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Loss parts of B clips: the first B of the 2B `views` [2B, T, ...] pair with the last B."""
+        z_u, z_v = self.encoder(views, lengths).chunk(2)
+        steps_u, steps_v = steps.chunk(2)
+        return self.loss(z_u, z_v, steps_u, steps_v, torch.stack(lengths.chunk(2), dim=1))
+
+
+class TwoViews(Dataset):
+    """Pairs of views of training clips; what is drawn depends on (seed, epoch, clip) alone, so runs resume exactly."""
+
+    def __init__(self, clips: list[Clip], view_length: int, seed: int) -> None:
+        self.clips, self.view_length, self.seed, self.epoch = clips, view_length, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        clip = self.clips[index]
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        return [(clip.values[steps], steps) for steps in two_views(len(clip), self.view_length, rng)]
+
+
+def collate(items: list[list[tuple[np.ndarray, np.ndarray]]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Pad B pairs of views into views [2B, T, ...] (channels first), steps [2B, T] and lengths [2B]."""
+    pairs = [item[k] for k in range(2) for item in items]
+    views, lengths = pad([values for values, _ in pairs])
+    steps, _ = pad([steps for _, steps in pairs])
+    return (views.permute(0, 1, 4, 2, 3) if views.ndim == 5 else views), steps, lengths
+
+
+def pose_dim(clips: list[Clip]) -> int | None:
+    """Numbers in a pose of these clips, None where they hold frames."""
+    return clips[0].values.shape[1] if clips[0].values.ndim == 2 else None
+
+
+def fit(
+    config: TrainConfig,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    clips: list[Clip] | None = None,
+) -> Path:
+    """Train an encoder on the training split and leave a run folder.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    out : Path
+        Run folder: ``config.yaml``, ``metrics.csv`` (a row an epoch), ``state.pt`` (to resume from) and
+        ``model.safetensors`` (the weights).
+    resume : bool, default False
+        Continue the run in `out`, exactly as if it had not stopped; start it where there is none.
+    overwrite : bool, default False
+        Replace a run in `out`.
+    clips : list of Clip, optional
+        Already loaded; read from `config` when left out.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    InputError
+        `out` holds a run and neither `resume` nor `overwrite` is given, or a run of another configuration; the data are
+        missing, broken or too short.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"out: {out} is a file; expected a folder for the run")
+    if (out / CONFIG).exists() and not overwrite:
+        if not resume:
+            raise InputError(
+                f"out: {out} already holds a run; give --resume to continue it, or another folder"
+            )
+        _check_same_config(TrainConfig.load(out / CONFIG), config, out)
+    clips = config.load_clips() if clips is None else clips
+    train = [clip for clip in clips if clip.split == "train"]
+    for clip in train:
+        if len(clip) < SHORTEST_CLIP:
+            raise InputError(
+                f"{clip.video_id}: a clip of {len(clip)} frame(s) has no two views; expected {SHORTEST_CLIP} or more"
+            )
+    if not train:
+        raise InputError(f"data: no training clips in {config.data} at {config.root or 'the embedded data'}")
+    if overwrite and out.exists():
+        for name in (CONFIG, LOG, STATE, WEIGHTS):
+            (out / name).unlink(missing_ok=True)
+
+    from lightning_fabric import Fabric
+
+    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
+    torch.manual_seed(config.seed)
+    learner = Learner(config, pose_dim(train))
+    optimizer = torch.optim.Adam(learner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    model, optimizer = fabric.setup(learner, optimizer)
+    augment = fabric.to_device(_augmentation(config, train))
+    dataset = TwoViews(train, config.view_length, config.seed)
+    order = torch.Generator()
+    loader = fabric.setup_dataloaders(
+        DataLoader(dataset, config.batch_size, shuffle=True, generator=order, collate_fn=collate)
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_cosine(config.epochs * len(loader)))
+    first, rows = 0, []
+    if resume and (out / STATE).exists():
+        state = torch.load(out / STATE, map_location=fabric.device, weights_only=True)
+        learner.load_state_dict(state["learner"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        first, rows = state["epoch"], state["rows"]
+    config.save(out / CONFIG)
+    progress = tqdm(
+        range(first, config.epochs),
+        initial=first,
+        total=config.epochs,
+        desc=f"train {config.loss}",
+        unit="epoch",
+    )
+    for epoch in progress:
+        started = time.perf_counter()
+        # Everything random in an epoch follows from (seed, epoch): the order, the views, augmentation and dropout.
+        dataset.epoch = epoch
+        order.manual_seed(config.seed * 100_003 + epoch)
+        torch.manual_seed(config.seed * 100_003 + epoch)
+        model.train()
+        parts = []
+        for views, steps, lengths in loader:
+            result = model(augment(views), steps, lengths)
+            optimizer.zero_grad()
+            fabric.backward(result["loss"])
+            fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
+            optimizer.step()
+            schedule.step()
+            parts.append({name: value.item() for name, value in result.items()})
+        means = {name: sum(step[name] for step in parts) / len(parts) for name in parts[0]}
+        if not math.isfinite(means["loss"]):
+            raise FloatingPointError(
+                f"the loss of epoch {epoch} is {means['loss']}; {out} keeps the epochs before it"
+            )
+        rows.append(
+            {
+                "epoch": epoch,
+                **means,
+                "lr": schedule.get_last_lr()[0],
+                "seconds": time.perf_counter() - started,
+            }
+        )
+        progress.set_postfix(loss=f"{means['loss']:.3f}")
+        _save(out, learner, optimizer, schedule, epoch + 1, rows)
+    return out
+
+
+def load_run(run: Path | str) -> tuple[TrainConfig, Learner]:
+    """Read a trained encoder, and what the loss learned, from a run folder.
+
+    Parameters
+    ----------
+    run : Path
+        Folder with ``config.yaml`` and ``model.safetensors``.
+
+    Returns
+    -------
+    config : TrainConfig
+    learner : Learner
+        ``learner.encoder`` and ``learner.loss``, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        A file is missing or broken, or the weights are those of another configuration.
+    """
+    run = Path(run)
+    config = TrainConfig.load(run / CONFIG)
+    path = run / WEIGHTS
+    if not path.is_file():
+        raise InputError(f"checkpoint: {path} is missing; expected the weights that `lacbook train` writes")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"checkpoint: {path} is not a whole safetensors file ({error})") from error
+    first_layer = weights.get("encoder.frames.layers.0.weight", torch.empty(0, 0))
+    learner = Learner(config, pose_dim=first_layer.shape[1])
+    try:
+        learner.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(
+            f"checkpoint: {path} holds weights of another configuration than {run / CONFIG} ({reason})"
+        ) from error
+    return config, learner.eval()
+
+
+def _save(
+    out: Path, learner: Learner, optimizer: Any, schedule: Any, epoch: int, rows: list[dict[str, float]]
+) -> None:
+    """Write weights, log and state after an epoch; the state last, for it is what resuming trusts."""
+    with whole_file(out / WEIGHTS) as temporary:
+        save_file(
+            {name: w.detach().cpu().contiguous() for name, w in learner.state_dict().items()}, temporary
+        )
+    with whole_file(out / LOG) as temporary:
+        lines = [",".join(rows[0])] + [",".join(f"{v:.6g}" for v in row.values()) for row in rows]
+        temporary.write_text("\n".join(lines) + "\n")
+    with whole_file(out / STATE) as temporary:
+        state = {
+            "learner": learner.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "epoch": epoch,
+            "rows": rows,
+        }
+        torch.save(state, temporary)
+
+
+def _check_same_config(found: TrainConfig, given: TrainConfig, out: Path) -> None:
+    """Refuse to resume a run under other settings."""
+    before, now = dataclasses.asdict(found), dataclasses.asdict(given)
+    differing = [
+        f"{name} is {before[name]!r} there, {now[name]!r} here" for name in now if before[name] != now[name]
+    ]
+    if differing:
+        raise InputError(f"out: {out} holds a run of another configuration: {'; '.join(differing)}")
+
+
+def _augmentation(config: TrainConfig, clips: list[Clip]) -> nn.Module:
+    """The augmentation that fits what the clips hold."""
+    if config.modality == "frames":
+        return FrameAugmentation(config.size)
+    return PoseAugmentation(coordinates=3 if config.data == "ui-prmd" else 2)
+
+
+def _warm_cosine(steps: int, warm: float = 0.05) -> Any:
+    """Factor on the learning rate at a step: linear up over the first `warm` of the run, cosine down to 0."""
+    rise = max(1, round(warm * steps))
+    return lambda step: min(
+        (step + 1) / rise, 0.5 * (1 + math.cos(math.pi * max(0, step - rise) / max(1, steps - rise)))
+    )

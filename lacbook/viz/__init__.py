@@ -1,0 +1,18 @@
+"""Figures of the course. Every function takes ``ax`` and returns it; sliders are in `lacbook.viz.widgets`."""
+
+from .curves import plot_learning_curves, plot_metrics
+from .frames import plot_alignment, plot_matched_frames, side_by_side
+from .style import phase_colors, use_theme
+from .tables import plot_similarity, plot_table
+
+__all__ = [
+    "phase_colors",
+    "plot_alignment",
+    "plot_learning_curves",
+    "plot_matched_frames",
+    "plot_metrics",
+    "plot_similarity",
+    "plot_table",
+    "side_by_side",
+    "use_theme",
+]

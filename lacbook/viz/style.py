@@ -1,0 +1,81 @@
+"""The one look of all figures: a theme, and colours that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from cycler import cycler
+from matplotlib.colors import Colormap, TwoSlopeNorm
+from numpy.typing import ArrayLike, NDArray
+
+INK = "#222222"  # text, the posterior, outlines
+ACCENT = "#0173b2"  # LAC, and whatever is matched
+PATH = "#ffe45c"  # the hard path: light, so that it shows on the similarity and on the dark posterior
+MUTED = "#8c8c8c"  # controls, frames that are not matched
+EMPTY = "#e4e4e4"  # cells that can never be matched (-inf)
+
+
+def _settings() -> dict[Any, Any]:
+    """Matplotlib settings of the theme."""
+    extra = {
+        "figure.dpi": 100,
+        "savefig.dpi": 100,
+        "axes.prop_cycle": cycler(color=sns.color_palette("colorblind").as_hex()),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titleweight": "bold",
+        "axes.titlesize": 11,
+        "legend.frameon": False,
+    }
+    return sns.axes_style("ticks") | sns.plotting_context("notebook", font_scale=0.85) | extra
+
+
+def use_theme() -> None:
+    """Give every later figure the look of the course. Call it once, on top of a notebook."""
+    mpl.rcParams.update(_settings())
+
+
+def theme() -> AbstractContextManager[None]:
+    """The look of the course inside a with block, for functions that make their own figure."""
+    return mpl.rc_context(_settings())
+
+
+def phase_colors(K: int) -> NDArray[np.float64]:
+    """Colours of phases 0 to K-1, RGB in [0, 1], [K, 3].
+
+    Phases 0 and K-1, before and after the action, are grey. An inner phase has the same colour whatever K
+    is, up to nine of them; more are spread over a sequential colour map. K < 1 is a ValueError.
+    """
+    if K < 1:
+        raise ValueError(f"K must be at least 1, got {K}")
+    colourful = [c for c in sns.color_palette("colorblind") if np.ptp(c) > 0.05]  # without its grey
+    inner = colourful[: K - 2] if len(colourful) >= K - 2 else sns.color_palette("viridis", K - 2)
+    return np.array([(0.87,) * 3, *inner[: max(K - 2, 0)], (0.66,) * 3][:K])
+
+
+def similarity_colors(similarity: NDArray) -> tuple[Colormap, TwoSlopeNorm]:
+    """Diverging colours with 0 (unrelated) in the middle: blue below, red above, grey where not finite."""
+    finite = similarity[np.isfinite(similarity)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    low, high = min(low, -high / 3), max(high, -low / 3)  # so that tiny values of one sign stay pale
+    cmap = sns.color_palette("vlag", as_cmap=True).with_extremes(bad=EMPTY)
+    return cmap, TwoSlopeNorm(0.0, min(low, -1e-9), max(high, 1e-9))
+
+
+def as_array(values: ArrayLike) -> NDArray:
+    """NumPy array of an array-like or of a tensor, with or without gradient, on any device."""
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+
+
+def as_path(path: ArrayLike, rows: int, cols: int) -> NDArray[np.int64]:
+    """Matches (i, j) as integers, [L, 2]; refuses what leaves the table or runs backwards."""
+    matches = np.asarray(path, dtype=np.int64).reshape(-1, 2)
+    if len(matches) and (matches.min() < 0 or np.any(matches.max(axis=0) >= (rows, cols))):
+        raise ValueError(f"path leaves the {rows} x {cols} table: {matches.min(0)} to {matches.max(0)}")
+    if np.any(np.diff(matches, axis=0) < 0):
+        raise ValueError("path must not run backwards: i and j of its matches have to rise")
+    return matches

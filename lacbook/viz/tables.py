@@ -1,0 +1,223 @@
+"""Dynamic programming tables and similarity matrices with the alignment drawn on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
+from numpy.typing import ArrayLike, NDArray
+
+from .style import ACCENT, INK, PATH, as_array, as_path, phase_colors, similarity_colors
+
+LARGEST_WITH_NUMBERS = (12, 16)
+
+
+def route(path: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
+    """Every corner of the way through the table, [C, 2], and which corners are matches.
+
+    Between matches (i, j) and (p, r) the way runs over the cells where gaps are charged: columns j+1..r-1 in
+    row i, then rows i+1..p-1 in column r-1, then diagonally into (p, r).
+    """
+    corners: list[tuple[int, int]] = []
+    matched = []
+    for p, r in path.tolist():
+        if corners:
+            i, j = corners[-1]
+            if r - j > 1:
+                corners.append((i, r - 1))
+            if p - i > 1:
+                corners.append((p - 1, max(r - 1, j)))
+        matched.append(len(corners))
+        corners.append((p, r))
+    return np.array(corners, dtype=np.int64).reshape(-1, 2), matched
+
+
+def draw_path(ax: Axes, path: ArrayLike, shape: tuple[int, int], line: Line2D | None = None) -> Line2D:
+    """Draw the way of a path on a matrix, or move a `line` drawn before, as sliders do."""
+    corners, _ = route(as_path(path, *shape))
+    if line is None:
+        (line,) = ax.plot([], [], color=PATH, lw=2, label="path", solid_joinstyle="round", zorder=4)
+        line.set_path_effects([Stroke(linewidth=3.6, foreground=INK), Normal()])
+    line.set_data(corners[:, 1], corners[:, 0])
+    return line
+
+
+def _labels(labels: Sequence[object] | None, n: int, name: str) -> list[str]:
+    """Labels of one side, the positions where there are none."""
+    found = [str(k) for k in range(n)] if labels is None else [str(label) for label in labels]
+    if len(found) != n:
+        raise ValueError(f"{name} has {len(found)} labels, the table has {n} {name}")
+    return found
+
+
+def _number(value: float, whole: bool) -> str:
+    """Text of a cell: a dash for -inf, no decimals in a table of whole numbers."""
+    if not np.isfinite(value):
+        return "–"
+    return f"{value + 0.0:.0f}" if whole else f"{round(value, 1) + 0.0:.1f}"  # + 0.0: no "-0"
+
+
+def plot_table(
+    table: ArrayLike,
+    *,
+    path: ArrayLike | None = None,
+    rows: Sequence[object] | None = None,
+    cols: Sequence[object] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a dynamic programming table as textbooks do: sequences on the sides, numbers inside, path on top.
+
+    Parameters
+    ----------
+    table : array_like [N, M]
+        Scores; ``-inf`` is a dash on grey. Tables beyond 12 x 16 are coloured only.
+    path : array_like of int [L, 2], optional
+        Matches (i, j), ringed, and the way between them through the cells where gaps are charged.
+    rows, cols : sequence, optional
+        N and M labels (a string is a sequence of letters); positions by default.
+    ax : Axes, optional
+        A new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        The table is not a matrix, labels do not fit it, or the path leaves it.
+    """
+    values = as_array(table).astype(float)
+    if values.ndim != 2:
+        raise ValueError(f"table must have shape [N, M], got {values.shape}")
+    n, m = values.shape
+    small = n <= LARGEST_WITH_NUMBERS[0] and m <= LARGEST_WITH_NUMBERS[1]
+    if ax is None:
+        cell = 0.52 if small else min(7 / m, 6 / n)
+        _, ax = plt.subplots(
+            figsize=(max(m * cell, 1.5) + 0.9, max(n * cell, 1.5) + 0.9), layout="constrained"
+        )
+    cmap, norm = similarity_colors(values)
+    ax.imshow(np.ma.masked_invalid(values), cmap=cmap, norm=norm, alpha=0.75 if small else 1.0)
+    if small or rows is not None:
+        ax.set_yticks(range(n), _labels(rows, n, "rows"))
+    if small or cols is not None:
+        ax.set_xticks(range(m), _labels(cols, m, "cols"))
+    ax.tick_params(length=0 if small else 3, top=not small, bottom=False, labeltop=True, labelbottom=False)
+    ax.xaxis.set_label_position("top")
+    ax.spines[:].set_visible(False)
+    matches = as_path(() if path is None else path, n, m)
+    if not small:
+        if path is not None:
+            draw_path(ax, matches, (n, m))
+        return ax
+    ax.hlines(np.arange(n + 1) - 0.5, -0.5, m - 0.5, color="white", lw=1.5)
+    ax.vlines(np.arange(m + 1) - 0.5, -0.5, n - 0.5, color="white", lw=1.5)
+    corner = ax.transData.transform([(0, 0), (1, 1)])
+    points = float(np.abs(corner[1] - corner[0]).min()) * 72 / ax.figure.dpi  # one cell
+    if path is not None:
+        corners, matched = route(matches)
+        ring: dict[str, Any] = {"marker": "o", "ms": 0.74 * points, "mfc": "white", "mec": ACCENT, "mew": 2}
+        ax.plot(
+            corners[:, 1], corners[:, 0], color=(ACCENT, 0.3), lw=6, markevery=matched, label="path", **ring
+        )
+    whole = bool(np.all(values[np.isfinite(values)] % 1 == 0))
+    ringed = set(map(tuple, matches.tolist()))
+    for (i, j), value in np.ndenumerate(values):
+        dark = (i, j) not in ringed and np.isfinite(value) and abs(norm(value) - 0.5) > 0.42
+        style: dict[str, Any] = {"color": "white" if dark else INK, "fontsize": min(10.0, 0.3 * points)}
+        ax.text(j, i, _number(value, whole), ha="center", va="center", zorder=5, **style)
+    return ax
+
+
+def plot_similarity(
+    similarity: ArrayLike,
+    *,
+    posterior: ArrayLike | None = None,
+    path: ArrayLike | None = None,
+    events: tuple[ArrayLike, ArrayLike] | None = None,
+    phases: tuple[ArrayLike, ArrayLike] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Similarity matrix of two videos with what the alignment makes of it.
+
+    Parameters
+    ----------
+    similarity : array_like [N, M]
+        Blue below 0 (unrelated), white at 0, red above; each sign has its own scale, at least a third of the
+        other's.
+    posterior : array_like [N, M], optional
+        Probability of a match, drawn as a dark veil, darkest where it is largest.
+    path : array_like of int [L, 2], optional
+        Matches of the best alignment.
+    events : tuple of two array_like of int, optional
+        Key events of the rows' and of the columns' video: dotted lines, a circle where the k-th of both meet.
+    phases : tuple of array_like of int [N] and [M], optional
+        Phase of each frame, thin strips of `phase_colors` on the left and on top; -1 is blank.
+    ax : Axes, optional
+        A new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        Shapes disagree, or the path leaves the matrix.
+    """
+    values = as_array(similarity).astype(float)
+    if values.ndim != 2:
+        raise ValueError(f"similarity must have shape [N, M], got {values.shape}")
+    n, m = values.shape
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.2, 5.2), layout="constrained")
+    cmap, norm = similarity_colors(values)
+    image = ax.imshow(np.ma.masked_invalid(values), cmap=cmap, norm=norm, aspect="auto")
+    bar = ax.figure.colorbar(
+        image, cax=ax.inset_axes((1.025, 0, 0.025, 1)), label="similarity (0 = unrelated)"
+    )
+    bar.outline.set_visible(False)
+    if posterior is not None:
+        mass = as_array(posterior).astype(float)
+        if mass.shape != values.shape:
+            raise ValueError(f"posterior has shape {mass.shape}, similarity {values.shape}")
+        veil = np.sqrt(np.clip(mass / max(mass.max(), 1e-12), 0, 1))  # root: small probabilities show, too
+        color = np.broadcast_to(to_rgb(INK), (n, m, 3))
+        ax.imshow(np.dstack([color, 0.8 * veil]), aspect="auto", zorder=2, label="posterior")
+    left = top = -0.5
+    if phases is not None:
+        rows, cols = (as_array(phase).astype(int) for phase in phases)
+        if (len(rows), len(cols)) != (n, m):
+            raise ValueError(f"phases have lengths {len(rows)} and {len(cols)}, similarity is {n} x {m}")
+        palette = np.vstack([phase_colors(int(max(rows.max(), cols.max())) + 1), np.ones(3)])  # -1 is white
+        left, top = -0.5 - 0.03 * m, -0.5 - 0.03 * n
+        ax.imshow(palette[rows][:, None], extent=(left, -0.5 - 0.006 * m, n - 0.5, -0.5), aspect="auto")
+        ax.imshow(palette[cols][None], extent=(-0.5, m - 0.5, -0.5 - 0.006 * n, top), aspect="auto")
+    if events is not None:
+        rows, cols = (as_array(event) for event in events)
+        dotted: dict[str, Any] = {"color": INK, "lw": 0.8, "ls": (0, (1, 3)), "zorder": 3}
+        ax.hlines(rows, -0.5, m - 0.5, **dotted)
+        ax.vlines(cols, -0.5, n - 0.5, **dotted)
+        both = min(len(rows), len(cols))
+        ring: dict[str, Any] = {
+            "marker": "o",
+            "ms": 8,
+            "mfc": "none",
+            "mec": INK,
+            "mew": 1.4,
+            "ls": "none",
+            "zorder": 5,
+        }
+        ax.plot(cols[:both], rows[:both], label="key events", **ring)
+    if path is not None:
+        draw_path(ax, path, (n, m))
+    ax.set(xlim=(left, m - 0.5), ylim=(n - 0.5, top), xlabel="frame of B", ylabel="frame of A")
+    ax.spines[:].set_visible(False)
+    return ax

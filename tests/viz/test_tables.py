@@ -1,0 +1,115 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from lacbook.viz import phase_colors, plot_similarity, plot_table
+from lacbook.viz.tables import draw_path, route
+
+TABLE = np.array([[1.0, -np.inf, 0.25, 2.0], [0.5, 3.0, -0.01, 1.0], [0.0, 0.0, 1.0, 4.0]])
+
+
+def texts(ax):
+    return {(t.get_position()[1], t.get_position()[0]): t.get_text() for t in ax.texts}
+
+
+def test_table_shows_numbers_labels_and_a_dash():
+    _, given = plt.subplots()
+    ax = plot_table(TABLE, rows="ABC", cols="WXYZ", ax=given)
+    assert ax is given
+    assert [t.get_text() for t in ax.get_yticklabels()] == list("ABC")
+    assert [t.get_text() for t in ax.get_xticklabels()] == list("WXYZ")
+    shown = texts(ax)
+    assert len(shown) == 12
+    assert (shown[0, 0], shown[0, 1], shown[1, 2]) == ("1.0", "–", "0.0")
+    assert ax.images[0].get_array().mask.tolist() == np.isneginf(TABLE).tolist()
+
+
+def test_whole_numbers_have_no_decimals():
+    assert texts(plot_table([[1, -0.0], [-2, 30]])) == {(0, 0): "1", (0, 1): "0", (1, 0): "-2", (1, 1): "30"}
+
+
+def test_path_runs_through_the_cells_where_gaps_are_charged():
+    path = np.array([(0, 0), (1, 1), (4, 4), (5, 5)])
+    corners, matched = route(path)
+    assert corners.tolist() == [[0, 0], [1, 1], [1, 3], [3, 3], [4, 4], [5, 5]]
+    assert corners[matched].tolist() == path.tolist()
+    (line,) = plot_table(np.zeros((6, 6)), path=path).lines
+    np.testing.assert_array_equal(line.get_xydata(), corners[:, ::-1])  # x is the column
+    assert line.get_markevery() == matched
+
+
+def test_many_to_one_paths_are_drawn_straight():
+    assert route(np.array([(0, 0), (1, 0), (2, 0), (2, 3)]))[0].tolist() == [
+        [0, 0],
+        [1, 0],
+        [2, 0],
+        [2, 2],
+        [2, 3],
+    ]
+
+
+def test_large_tables_have_no_numbers_but_a_path():
+    ax = plot_table(np.zeros((40, 50)), path=[(1, 2), (2, 3)])
+    assert not ax.texts
+    assert ax.lines[0].get_xydata().tolist() == [[2, 1], [3, 2]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"table": np.zeros(3)}, "table must have shape"),
+        ({"table": TABLE, "rows": "AB"}, "rows has 2 labels, the table has 3"),
+        ({"table": TABLE, "path": [(0, 4)]}, "path leaves"),
+    ],
+)
+def test_bad_tables_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plot_table(**arguments)
+
+
+def test_similarity_carries_everything():
+    similarity = torch.randn(6, 9, requires_grad=True)
+    posterior = np.zeros((6, 9))
+    posterior[2, 3], posterior[3, 4] = 0.5, 0.125
+    phases = (np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 1, 1, 1, 1, 2, -1]))
+    ax = plot_similarity(
+        similarity, posterior=posterior, path=[(2, 3), (3, 4)], events=([2, 4], [3, 7]), phases=phases
+    )
+    heat, veil, rows, cols = ax.images
+    np.testing.assert_allclose(heat.get_array(), similarity.detach())
+    assert heat.norm(0.0) == pytest.approx(0.5)
+    alpha = veil.get_array()[..., 3]
+    assert alpha[3, 4] == pytest.approx(alpha[2, 3] / 2)
+    assert np.count_nonzero(alpha) == 2
+    np.testing.assert_allclose(rows.get_array()[:, 0], phase_colors(3)[phases[0]])
+    np.testing.assert_allclose(cols.get_array()[0, 7:], [phase_colors(3)[2], np.ones(3)])
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert drawn == {"key events": [[3, 2], [7, 4]], "path": [[3, 2], [4, 3]]}
+    assert ax.get_ylim()[0] == 5.5  # frame 0 is on top
+    assert "frame" in ax.get_xlabel()
+
+
+def test_similarity_greys_what_never_matches():
+    ax = plot_similarity([[0.5, -np.inf], [-0.5, 0.0]])
+    assert ax.images[0].get_array().mask.tolist() == [[False, True], [False, False]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"posterior": np.zeros((4, 3))}, "posterior has shape"),
+        ({"phases": (np.zeros(3, int), np.zeros(3, int))}, "phases have lengths 3 and 3"),
+        ({"path": [(0, 0), (3, 0)]}, "path leaves"),
+    ],
+)
+def test_bad_overlays_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plot_similarity(np.zeros((3, 4)), **arguments)
+
+
+def test_a_drawn_path_can_be_moved():
+    _, ax = plt.subplots()
+    line = draw_path(ax, [(0, 0)], (5, 5))
+    assert draw_path(ax, [(1, 2), (2, 3)], (5, 5), line) is line
+    assert ax.lines[0].get_xydata().tolist() == [[2, 1], [3, 2]]
