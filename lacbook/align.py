@@ -137,8 +137,10 @@ def align_videos(
         embedded.append(embed_values(learner.encoder, read_video(path, size=config.size)[0]))
         shown.append(frames)
         rates.append(fps)
-    options = {"margin": margin, "gap_open": gap_open, "gap_extend": gap_extend}
-    return align_embeddings(*embedded, learner, config, **options), shown, rates
+    alignment = align_embeddings(
+        embedded[0], embedded[1], learner, config, margin=margin, gap_open=gap_open, gap_extend=gap_extend
+    )
+    return alignment, shown, rates
 
 
 def save_alignment(
@@ -185,7 +187,8 @@ def save_alignment(
         temporary.write_text(json.dumps(report, indent=1) + "\n")
     use_theme()
     figure = plot_alignment(
-        *frames,
+        frames[0],
+        frames[1],
         alignment.similarity,
         alignment.path,
         posterior=alignment.posterior,
@@ -196,4 +199,4 @@ def save_alignment(
     with whole_file(out / "alignment.png") as temporary:
         figure.savefig(temporary, format="png")
     plt.close(figure)
-    write_video(out / "aligned.mp4", side_by_side(*frames, alignment.path), fps=fps[0])
+    write_video(out / "aligned.mp4", side_by_side(frames[0], frames[1], alignment.path), fps=fps[0])

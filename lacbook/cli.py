@@ -1,4 +1,4 @@
-"""The `lacbook` command. What a user did wrong becomes one line and exit code 2; everything else is a real error."""
+"""The `lacbook` command. Wrong input becomes one line and exit code 2; everything else is a real error."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def train(config: Config = TrainConfig(), *, out: Path, resume: bool = False) ->
     Args:
         config: Settings of the run.
         out: Run folder; refused when it already holds a run, unless --resume is given.
-        resume: Continue the run there, exactly as if it had not stopped. Starts one where there is none; a finished
+        resume: Continue the run there, exactly as if it had not stopped. Starts one where there is none; a
+        finished
             one is left as it is.
     """
     from lacbook.train import fit
@@ -62,36 +63,45 @@ def train(config: Config = TrainConfig(), *, out: Path, resume: bool = False) ->
 
 
 @app.command
-def evaluate(checkpoint: Path, root: Path | None = None) -> None:
+def evaluate(checkpoint: tuple[Path, ...], root: Path | None = None, out: Path | None = None) -> None:
     """Print and save the table of a trained run beside every control (evaluation.csv in the run folder).
 
-    Each number is measured on subjects that never trained, per action, then averaged.
+    Each number is measured on subjects that never trained, per action, then averaged. Several runs, of
+    several seeds, give means and standard deviations.
 
     For example:
       lacbook evaluate --checkpoint runs/puppets
-      lacbook evaluate --checkpoint runs/squat --root DIR
+      lacbook evaluate --checkpoint runs/squat_0 runs/squat_1 runs/squat_2 --out squat.csv
 
     Args:
-        checkpoint: Run folder that `lacbook train` left.
+        checkpoint: Run folders that `lacbook train` left.
         root: Folder of the data, when they have moved since training.
+        out: Table of all runs together, as CSV; each run's own is in its folder anyway.
     """
-    from lacbook.demo import format_table
-    from lacbook.evaluate import evaluate as measure
-    from lacbook.evaluate import save_table, wide
+    import pandas as pd
 
-    config, learner = _load(checkpoint, root)
-    table = measure(config, learner.encoder)
-    save_table(table, checkpoint / "evaluation.csv")
-    print(format_table(wide(table)))
-    print(f"saved: {checkpoint / 'evaluation.csv'}")
+    from lacbook.evaluate import as_markdown, save_table
+    from lacbook.evaluate import evaluate as measure
+
+    runs = [_load(run, root) for run in checkpoint]  # all are read before the first is measured
+    tables = []
+    for run, (config, learner) in zip(checkpoint, runs, strict=True):
+        tables.append(measure(config, learner.encoder).assign(seed=config.seed))
+        save_table(tables[-1], run / "evaluation.csv")
+    table = pd.concat(tables)
+    print(as_markdown(table))
+    if out is not None:
+        save_table(table, out)
+    print(f"saved: {', '.join(str(run / 'evaluation.csv') for run in checkpoint)}{f', {out}' if out else ''}")
 
 
 @app.command
 def embed(checkpoint: Path, out: Path, root: Path | None = None) -> None:
     """Write the embeddings of all clips of a run's data to one .npz file, for an evaluator of your own.
 
-    Arrays: embeddings [sum T, E] float32, lengths [V], labels [sum T] (-1 = none), split [V], video_id [V], action [V],
-    active [sum T]. Training videos come in the seeded order whose first 10 and 50 % label the probes.
+    Arrays: embeddings [sum T, E] float32, lengths [V], labels [sum T] (-1 = none), split [V], video_id [V],
+    action [V], active [sum T]. Training videos come in the seeded order whose first 10 and 50 % label the
+    probes.
 
     For example:
       lacbook embed --checkpoint runs/puppets --out embeddings.npz
@@ -104,6 +114,8 @@ def embed(checkpoint: Path, out: Path, root: Path | None = None) -> None:
     from lacbook.evaluate import embed as embed_clips
     from lacbook.evaluate import in_order, save_embeddings
 
+    if out.is_dir():
+        raise InputError(f"out: {out} is a folder; expected the name of a .npz file")
     config, learner = _load(checkpoint, root)
     clips = in_order(config.load_clips(), config.seed)
     save_embeddings(out, clips, embed_clips(learner.encoder, clips))

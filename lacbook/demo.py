@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from lacbook.errors import InputError
+from lacbook.files import whole_file
 from lacbook.train import CONFIG, LOG, TrainConfig, fit, load_run
 
 
 def demo(config: TrainConfig, out: Path) -> None:
     """Train, evaluate, embed and draw; a run in `out` is replaced.
 
-    Leaves in `out` what `lacbook.train.fit` leaves, and ``evaluation.csv``, ``embeddings.npz``, ``figures/*.png``,
-    ``alignment.json``, ``alignment.png`` and ``aligned.mp4``.
+    Leaves in `out` what `lacbook.train.fit` leaves, and ``evaluation.csv``, ``embeddings.npz``,
+    ``figures/*.png``, ``alignment.json``, ``alignment.png`` and ``aligned.mp4``.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def demo(config: TrainConfig, out: Path) -> None:
 
     from lacbook.align import align_embeddings, save_alignment
     from lacbook.data.clips import Clip
-    from lacbook.evaluate import embed, evaluate, in_order, save_embeddings, save_table, wide
+    from lacbook.evaluate import as_markdown, embed, evaluate, in_order, save_embeddings, save_table
     from lacbook.viz.curves import plot_learning_curves, plot_metrics
     from lacbook.viz.style import use_theme
 
@@ -40,16 +41,15 @@ def demo(config: TrainConfig, out: Path) -> None:
     print("1/4  decode the clips")
     clips = in_order(config.load_clips(), config.seed)
     train, test = ([clip for clip in clips if clip.split == split] for split in ("train", "test"))
-    print(
-        f"     {len(train)} training and {len(test)} test clips of {len({c.action for c in clips})} actions, no subject in both"
-    )
+    actions = len({clip.action for clip in clips})
+    print(f"     {len(train)} training and {len(test)} test clips of {actions} actions, no subject in both")
     print(f"2/4  train {config.loss} for {config.epochs} epochs")
     fit(config, out, overwrite=True, clips=clips)
     config, learner = load_run(out)
     print("3/4  measure it against the controls, on subjects it has never seen")
     table = evaluate(config, learner.encoder, clips)
     save_table(table, out / "evaluation.csv")
-    print(format_table(wide(table)))
+    print(as_markdown(table))
     print("4/4  embeddings, figures and a video")
     z = embed(learner.encoder, clips)
     save_embeddings(out / "embeddings.npz", clips, z)
@@ -70,19 +70,14 @@ def demo(config: TrainConfig, out: Path) -> None:
         phases=(pair[0].phase, pair[1].phase),
     )
     use_theme()
-    (out / "figures").mkdir(exist_ok=True)
     log = pd.read_csv(out / LOG)
-    for name, figure in (("learning_curves", plot_learning_curves(log)), ("metrics", plot_metrics(table))):
-        figure.figure.savefig(out / "figures" / f"{name}.png")
-        plt.close(figure.figure)
-    print(
-        f"\nIn {out}: the checkpoint, metrics.csv, evaluation.csv, embeddings.npz, alignment.png, figures/ and aligned.mp4"
-    )
-
-
-def format_table(table: object) -> str:
-    """A wide table of metrics as text, three decimals, gaps where a metric does not apply."""
-    import pandas as pd
-
-    frame = pd.DataFrame(table)
-    return frame.round(3).to_string(na_rep="-")
+    for name, draw in (
+        ("learning_curves", lambda: plot_learning_curves(log)),
+        ("metrics", lambda: plot_metrics(table)),
+    ):
+        draw()
+        with whole_file(out / "figures" / f"{name}.png") as temporary:
+            plt.savefig(temporary)
+        plt.close()
+    print(f"\nIn {out}: the checkpoint, metrics.csv, evaluation.csv, embeddings.npz,")
+    print("     alignment.json, alignment.png, figures/ and aligned.mp4")

@@ -2,4 +2,4 @@
 
 
 class InputError(ValueError):
-    """Something the user gave is missing, broken or of the wrong kind; the message names it and says what was expected."""
+    """What the user gave is missing, broken or of the wrong kind; the message says what was expected."""

@@ -38,7 +38,7 @@ METRICS = (
 
 
 def in_order(clips: Sequence[Clip], seed: int) -> list[Clip]:
-    """Training clips in the seeded order whose first 10 and 50 % label the probes, then the test clips as they come."""
+    """Training clips in the seeded order whose first 10 and 50 % label the probes, then the test clips."""
     train = [clip for clip in clips if clip.split == "train"]
     order = np.random.default_rng(seed).permutation(len(train))
     return [train[k] for k in order] + [clip for clip in clips if clip.split == "test"]
@@ -68,16 +68,17 @@ def embed_values(encoder: nn.Module, values: NDArray) -> NDArray[np.float32]:
 
 
 def embed(encoder: nn.Module, clips: Sequence[Clip], *, desc: str = "embed") -> list[NDArray[np.float32]]:
-    """Embed clips one at a time behind a progress bar labelled `desc`; a list of float32 arrays [T, E] of unit vectors."""
+    """Embed clips one at a time behind a progress bar; a list of float32 arrays [T, E] of unit vectors."""
     return [embed_values(encoder, clip.values) for clip in tqdm(clips, desc=desc, unit="clip", leave=False)]
 
 
 def evaluate(config: TrainConfig, encoder: VideoEncoder, clips: Sequence[Clip] | None = None) -> pd.DataFrame:
     """Measure a trained encoder and the controls by the same protocol.
 
-    Metrics are taken for each action and averaged. Controls: ``majority`` (the commonest training phase), ``raw`` (16 x 16
-    grey pixels by PCA to 64, or the poses themselves), ``time_only`` (functions of t / T), ``untrained`` (the same encoder
-    before training). All but ``majority`` are scaled to unit length like the embeddings.
+    Metrics are taken for each action and averaged. Controls: ``majority`` (the commonest training phase),
+    ``raw`` (16 x 16 grey pixels by PCA to 64, or the poses themselves), ``time_only`` (functions of t / T),
+    ``untrained`` (the same encoder before training). All but ``majority`` are scaled to unit length like the
+    embeddings.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def measure(clips: Sequence[Clip], z: Sequence[NDArray]) -> dict[str, float]:
 
 
 def raw_features(clips: Sequence[Clip], pixels: int = 16, components: int = 64) -> list[NDArray]:
-    """What the encoder is given, nothing learned: small grey frames by PCA on the training clips, or poses; unit length."""
+    """What the encoder is given: small grey frames by PCA on the training clips, or poses; unit length."""
     if pose_dim(list(clips)) is not None:
         return _unit([clip.values for clip in clips], clips)
     from sklearn.decomposition import PCA
@@ -158,7 +159,7 @@ def raw_features(clips: Sequence[Clip], pixels: int = 16, components: int = 64) 
 
 
 def time_features(clips: Sequence[Clip]) -> list[NDArray]:
-    """Functions of normalised time u = t / T and nothing else: what an encoder that counts frames would know; unit length."""
+    """Functions of u = t / T alone, what an encoder that counts frames would know; unit length."""
     features = []
     for clip in clips:
         u = np.arange(len(clip)) / len(clip)
@@ -180,14 +181,40 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
+def as_markdown(table: pd.DataFrame) -> str:
+    """A tidy table as Markdown: a row a metric, a column a method, mean ± deviation over seeds."""
+    means = wide(table)
+    spread = table.pivot_table(
+        index="method", columns="metric", values="value", aggfunc="std", sort=False, dropna=False
+    )
+    several = "seed" in table and table["seed"].nunique() > 1
+
+    def cell(method: str, metric: str) -> str:
+        value, deviation = means[metric][method], spread[metric][method]
+        if np.isnan(value):
+            return "-"
+        return f"{value:.3f} ± {deviation:.3f}" if several else f"{value:.3f}"
+
+    rows = [
+        ["metric", *means.index],
+        *([metric, *(cell(m, metric) for m in means.index)] for metric in means.columns),
+    ]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
 def save_embeddings(path: Path, clips: Sequence[Clip], z: Sequence[NDArray]) -> None:
-    """Write embeddings and labels for an outside evaluator, training clips in the order `in_order` gives them.
+    """Write embeddings and labels for an outside evaluator, training clips in the order of `in_order`.
 
     Parameters
     ----------
     path : Path
-        ``.npz`` with ``embeddings`` [sum T, E] float32, ``lengths`` [V], ``labels`` [sum T] (-1 = none), ``split`` [V],
-        ``video_id`` [V], ``action`` [V], ``active`` [sum T].
+        ``.npz`` with ``embeddings`` [sum T, E] float32, ``lengths`` [V], ``labels`` [sum T] (-1 = none),
+        ``split`` [V], ``video_id`` [V], ``action`` [V], ``active`` [sum T].
     clips, z
         Clips and their embeddings, in the same order.
     """

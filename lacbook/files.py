@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; when the block ends well it is synced to disk and takes the name `path`.
+    """Yield a temporary name beside `path`; a block that ends well syncs it to disk and names it `path`.
 
     An error or a kill inside the block leaves whatever `path` held before.
     """

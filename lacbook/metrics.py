@@ -1,8 +1,8 @@
-"""What an embedding knows of time: probes, retrieval and alignment, after TCC and CARL, with two measures of ours.
+"""What an embedding knows of time: probes, retrieval, alignment, after TCC and CARL; two measures are ours.
 
-Every function takes the clips of one action and their embeddings, a list of arrays [T, E] of unit vectors in the same
-order. Kendall's tau, active tau and R^2 are high for an embedding that only counts frames; event error and alignment F1 on
-clips with idle heads and tails are not.
+Every function takes the clips of one action and their embeddings, a list of arrays [T, E] of unit vectors in
+the same order. Kendall's tau, active tau and R^2 are high for an embedding that only counts frames; event
+error and alignment F1 on clips with idle heads and tails are not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAIRS_AT_ONCE = 256
 def phase_accuracy(
     train: Sequence[Clip], z_train: Embeddings, test: Sequence[Clip], z_test: Embeddings
 ) -> float:
-    """Share of test frames whose phase a logistic regression finds (CARL's protocol, with scaled features)."""
+    """Share of test frames whose phase a logistic regression finds (CARL, with scaled features)."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -40,7 +40,7 @@ def phase_accuracy(
 def progression(
     train: Sequence[Clip], z_train: Embeddings, test: Sequence[Clip], z_test: Embeddings
 ) -> float:
-    """Mean R^2 of one least-squares regression per key event, target (t - t_k) / T, t_k the last frame before it (TCC)."""
+    """Mean R^2 of a linear regression per key event, target (t - t_k) / T, t_k the frame before it (TCC)."""
     from sklearn.linear_model import LinearRegression
 
     def targets(clips: Sequence[Clip]) -> NDArray:
@@ -53,9 +53,10 @@ def progression(
 
 
 def kendall_tau(clips: Sequence[Clip], z: Embeddings, *, active: bool = False, stride: int = 2) -> float:
-    """Mean Kendall tau-b between frames and their nearest neighbours, over ordered pairs of clips (TCC, CARL).
+    """Mean Kendall tau-b of frames and their nearest neighbours, over ordered pairs of clips (TCC, CARL).
 
-    With `active` only query frames inside the action count, against all frames of the other clip. Both are 1 for a clock.
+    With `active` only query frames inside the action count, against all frames of the other clip. Both are 1
+    for a clock.
     """
     from scipy.stats import kendalltau
 
@@ -68,7 +69,7 @@ def kendall_tau(clips: Sequence[Clip], z: Embeddings, *, active: bool = False, s
 
 
 def average_precision(clips: Sequence[Clip], z: Embeddings, k: int, *, stride: int = 2) -> float:
-    """Share of the k nearest frames of other clips that have the query's phase, mean over frames, then clips (CARL)."""
+    """Share of the k nearest frames of other clips in the query's phase, mean over frames, clips (CARL)."""
     phases = [clip.phase[::stride] for clip in clips]
     strided = [frames[::stride] for frames in z]
     scores = []
@@ -124,12 +125,12 @@ def path_metrics(
     Returns
     -------
     dict
-        ``alignment_f1``: harmonic mean of precision and recall, mean over pairs. A match (i, j) is right when j lies
-        within 2 frames of the nearest j' that minimises |u_i - u_j'|. Precision is over matches that touch the action in
-        either clip, recall over frames i inside the action. A path matches each frame once at most, so a slow clip
-        against a fast one cannot reach 1: `oracle_f1` says how far it could.
-        ``path_event_error``: median error, in frames, of key events carried along the path; an event between two matches
-        is interpolated, one beyond the path counts 30.
+        ``alignment_f1``: harmonic mean of precision and recall, mean over pairs. A match (i, j) is right when
+        j lies within 2 frames of the nearest j' that minimises |u_i - u_j'|. Precision is over matches that
+        touch the action in either clip, recall over frames i inside the action. A path matches each frame
+        once at most, so a slow clip against a fast one cannot reach 1: `oracle_f1` says how far it could.
+        ``path_event_error``: median error, in frames, of key events carried along the path; an event between
+        two matches is interpolated, one beyond the path counts 30.
     """
     pairs = list(permutations(range(len(clips)), 2)) if pairs is None else pairs
     f1, errors = [], []
@@ -144,7 +145,7 @@ def path_metrics(
 def choose_path_options(
     clips: Sequence[Clip], z: Embeddings, *, seed: int = 0, pairs: int = 60
 ) -> PathOptions:
-    """The point of `PATH_GRID` with the best alignment F1 on random pairs of (training) clips of the same action."""
+    """The point of `PATH_GRID` with the best F1 on random pairs of (training) clips of the same action."""
     same = [(a, b) for a, b in permutations(range(len(clips)), 2) if clips[a].action == clips[b].action]
     chosen = [same[k] for k in np.random.default_rng(seed).permutation(len(same))[:pairs]]
     return max(PATH_GRID, key=lambda options: path_metrics(clips, z, options, chosen)["alignment_f1"])
@@ -153,7 +154,7 @@ def choose_path_options(
 def hard_paths(
     z: Embeddings, pairs: Sequence[tuple[int, int]], options: PathOptions
 ) -> list[NDArray[np.int64]]:
-    """The best local alignment of each pair of clips; arrays [K, 2] of (i, j), K = 0 where nothing is alike."""
+    """The best local alignment of each pair; arrays [K, 2] of (i, j), K = 0 where nothing is alike."""
     paths = []
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         some = pairs[start : start + PAIRS_AT_ONCE]
@@ -180,7 +181,7 @@ def right_matches(a: Clip, b: Clip) -> NDArray[np.bool_]:
 
 
 def oracle_f1(clips: Sequence[Clip]) -> float:
-    """The best alignment F1 that any path can have on these clips: the longest chain of right matches, mean over pairs."""
+    """The best alignment F1 any path can have: the longest chain of right matches, mean over pairs."""
     scores = []
     for a, b in permutations(range(len(clips)), 2):
         right = right_matches(clips[a], clips[b])
@@ -194,7 +195,7 @@ def oracle_f1(clips: Sequence[Clip]) -> float:
 
 
 def carry(frames: NDArray[np.integer], path: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Where a path takes frames of the first clip in the second; NaN beyond its ends, interpolated between matches."""
+    """Where a path takes frames of the first clip; interpolated between matches, NaN beyond the ends."""
     if len(path) == 0:
         return np.full(len(frames), np.nan)
     return np.interp(frames, path[:, 0], path[:, 1], left=np.nan, right=np.nan)

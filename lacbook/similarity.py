@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 
 def cosine(x: Tensor, y: Tensor, margin: Tensor | float = 0.0) -> Tensor:
-    """Cosine minus a margin, lacbook's default: unrelated frames score below zero, so that an alignment can end.
+    """Cosine minus a margin, the default: unrelated frames score below zero, so that an alignment can end.
 
     Parameters
     ----------
@@ -28,7 +28,8 @@ def cosine(x: Tensor, y: Tensor, margin: Tensor | float = 0.0) -> Tensor:
 def negative_squared_distance(x: Tensor, y: Tensor, margin: Tensor | float = 0.0) -> Tensor:
     """Margin minus the squared Euclidean distance; shapes as in `cosine`.
 
-    With a margin of 0 no pair of frames ever scores above 0, so set it to a distance at which frames are unrelated.
+    With a margin of 0 no pair of frames ever scores above 0, so set it to a distance at which frames are
+    unrelated.
     """
     return margin - _squared_distance(x, y)
 
@@ -36,7 +37,8 @@ def negative_squared_distance(x: Tensor, y: Tensor, margin: Tensor | float = 0.0
 def inverse_distance(x: Tensor, y: Tensor, epsilon: float = 1e-8) -> Tensor:
     """One over the squared distance, as in LAC's released code; shapes as in `cosine`.
 
-    Positive everywhere, so that extending an alignment always pays and nothing stays local. Kept to compare with.
+    Positive everywhere, so that extending an alignment always pays and nothing stays local. Kept to compare
+    with.
     """
     return 1.0 / (_squared_distance(x, y) + epsilon)
 

@@ -1,4 +1,4 @@
-"""Training: a plain loop over Lightning Fabric that shows its progress, logs, and resumes exactly where it stopped."""
+"""Training: a plain loop over Lightning Fabric that shows progress, logs, and resumes exactly."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ class TrainConfig:
     gap_open: float = 1.0
     gap_extend: float = 0.3
     margin: float = 0.5
-    epochs: int = 40
-    batch_size: int = 8
+    epochs: int = 30
+    batch_size: int = 4
     view_length: int = 64
     lr: float = 1e-3
     weight_decay: float = 1e-5
@@ -117,6 +117,9 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "size", "lr", "temperature", "gap_open", "gap_extend"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}: expected a number above 0, found {getattr(self, name)}")
+        for name in ("seed", "idle"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}: expected 0 or above, found {getattr(self, name)}")
         if self.view_length < SHORTEST_CLIP:
             raise InputError(
                 f"view_length: expected at least {SHORTEST_CLIP} frames, found {self.view_length}"
@@ -169,7 +172,7 @@ class TrainConfig:
 
 
 class Learner(nn.Module):
-    """The encoder and the loss as one module, so that whatever either learns is saved, clipped and distributed alike."""
+    """The encoder and the loss as one module, so that what either learns is saved and clipped alike."""
 
     def __init__(self, config: TrainConfig, pose_dim: int | None) -> None:
         super().__init__()
@@ -194,7 +197,7 @@ class Learner(nn.Module):
 
 
 class TwoViews(Dataset):
-    """Pairs of views of training clips; what is drawn depends on (seed, epoch, clip) alone, so runs resume exactly."""
+    """Pairs of views of training clips, drawn from (seed, epoch, clip) alone, so that runs resume exactly."""
 
     def __init__(self, clips: list[Clip], view_length: int, seed: int) -> None:
         self.clips, self.view_length, self.seed, self.epoch = clips, view_length, seed, 0
@@ -252,8 +255,8 @@ def fit(
     Raises
     ------
     InputError
-        `out` holds a run and neither `resume` nor `overwrite` is given, or a run of another configuration; the data are
-        missing, broken or too short.
+        `out` holds a run and neither `resume` nor `overwrite` is given, or a run of another configuration;
+        the data are missing, broken or too short.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
@@ -269,17 +272,19 @@ def fit(
     for clip in train:
         if len(clip) < SHORTEST_CLIP:
             raise InputError(
-                f"{clip.video_id}: a clip of {len(clip)} frame(s) has no two views; expected {SHORTEST_CLIP} or more"
+                f"{clip.video_id}: a clip of {len(clip)} frame(s) has no two views; expected {SHORTEST_CLIP}+"
             )
     if not train:
         raise InputError(f"data: no training clips in {config.data} at {config.root or 'the embedded data'}")
+    from lightning_fabric import Fabric
+
+    try:
+        fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"accelerator or precision: cannot be used here ({error})") from error
     if overwrite and out.exists():
         for name in (CONFIG, LOG, STATE, WEIGHTS):
             (out / name).unlink(missing_ok=True)
-
-    from lightning_fabric import Fabric
-
-    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
     torch.manual_seed(config.seed)
     learner = Learner(config, pose_dim(train))
     optimizer = torch.optim.Adam(learner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -308,7 +313,7 @@ def fit(
     )
     for epoch in progress:
         started = time.perf_counter()
-        # Everything random in an epoch follows from (seed, epoch): the order, the views, augmentation and dropout.
+        # All that is random in an epoch follows from (seed, epoch): order, views, augmentation and dropout.
         dataset.epoch = epoch
         order.manual_seed(config.seed * 100_003 + epoch)
         torch.manual_seed(config.seed * 100_003 + epoch)
@@ -316,17 +321,17 @@ def fit(
         parts = []
         for views, steps, lengths in loader:
             result = model(augment(views), steps, lengths)
+            parts.append({name: value.item() for name, value in result.items()})
+            if not math.isfinite(loss := parts[-1]["loss"]):
+                raise FloatingPointError(
+                    f"the loss of epoch {epoch} is {loss}; {out} keeps the epochs before it"
+                )
             optimizer.zero_grad()
             fabric.backward(result["loss"])
             fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
             optimizer.step()
             schedule.step()
-            parts.append({name: value.item() for name, value in result.items()})
         means = {name: sum(step[name] for step in parts) / len(parts) for name in parts[0]}
-        if not math.isfinite(means["loss"]):
-            raise FloatingPointError(
-                f"the loss of epoch {epoch} is {means['loss']}; {out} keeps the epochs before it"
-            )
         rows.append(
             {
                 "epoch": epoch,
@@ -368,8 +373,8 @@ def load_run(run: Path | str) -> tuple[TrainConfig, Learner]:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"checkpoint: {path} is not a whole safetensors file ({error})") from error
-    first_layer = weights.get("encoder.frames.layers.0.weight", torch.empty(0, 0))
-    learner = Learner(config, pose_dim=first_layer.shape[1])
+    first_layer = weights.get("encoder.frames.layers.0.weight", torch.empty(0, 1))
+    learner = Learner(config, pose_dim=first_layer.shape[-1])
     try:
         learner.load_state_dict(weights)
     except RuntimeError as error:

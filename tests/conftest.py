@@ -43,7 +43,7 @@ def make_clip(
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def toy_clips() -> list[Clip]:
     """Six training and three test clips of one action, of different lengths."""
     return [

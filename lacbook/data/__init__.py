@@ -60,7 +60,7 @@ def load_clips(
             )
         if modality != "poses":
             raise InputError(
-                f"frame_encoder: UI-PRMD has poses and no frames; expected the pose encoder, found one for {modality}"
+                f"frame_encoder: UI-PRMD has poses only; expected the pose encoder, found one for {modality}"
             )
         from lacbook.data.ui_prmd import load_ui_prmd
 

@@ -89,21 +89,27 @@ class Action:
 ACTIONS: dict[str, Action] = {
     "pour": Action(
         movement={
-            0.08: _hand(35, -48, 0.70),
-            0.17: _hand(42, -30, 0.97) | {"lean": 8, "nod": 22, "look": -22},
-            0.21: _hand(42, -29, 0.97) | {"lean": 8, "tilt": 0},
-            0.30: _hand(48, -6, 0.90) | {"tilt": 8},
-            0.40: _hand(62, 2, 0.92) | {"tilt": 75, "lean": 5, "nod": 24, "look": 4, "side": 2},
-            0.46: _hand(64, 2, 0.92) | {"tilt": 108},
-            0.60: _hand(64, 3, 0.92) | {"tilt": 125, "look": 4, "side": 3, "nod": 24},
-            0.68: _hand(64, 2, 0.92) | {"tilt": 100},
-            0.75: _hand(56, -2, 0.90) | {"tilt": 25, "lean": 5},
-            0.86: _hand(42, -29, 0.97) | {"tilt": 0, "lean": 8, "nod": 22, "look": -22},
-            0.89: _hand(42, -30, 0.97) | {"lean": 8},
-            0.95: _hand(35, -50, 0.72),
+            0.08: _hand(35, -48, 0.70) | {"lean": 12},
+            0.17: _hand(42, -30, 0.97) | {"lean": 26, "nod": 22, "look": -22},
+            0.21: _hand(42, -29, 0.97) | _hand(25, -80, 0.96, "l") | {"lean": 26, "tilt": 0},
+            0.32: _hand(60, 38, 0.92)
+            | _hand(20, -35, 0.75, "l")
+            | {"tilt": 8, "lean": -6, "nod": 0, "look": 0},
+            0.40: _hand(68, 28, 0.92) | {"tilt": 80, "lean": 6, "nod": 20, "side": 4},
+            0.46: _hand(70, 4, 0.92) | {"tilt": 108, "lean": 16},
+            0.66: _hand(70, 46, 0.92) | {"tilt": 120, "lean": -4, "look": 4, "side": 8, "nod": 24},
+            0.69: _hand(68, 46, 0.92) | {"tilt": 100},
+            0.76: _hand(60, 38, 0.92)
+            | _hand(20, -35, 0.75, "l")
+            | {"tilt": 20, "lean": -6, "nod": 0, "side": 2},
+            0.86: _hand(42, -29, 0.97)
+            | _hand(25, -80, 0.96, "l")
+            | {"tilt": 0, "lean": 26, "nod": 22, "look": -22},
+            0.89: _hand(42, -30, 0.97) | {"lean": 26},
+            0.95: _hand(35, -50, 0.72) | {"lean": 10},
         },
         events={"reach": 0.0, "bottle lifted": 0.2, "stream begins": 0.44, "stream ends": 0.69},
-        frames=50,
+        frames=36,
         still=((0.2, 0.4), (0.5, 0.62), (0.72, 0.88)),
         yaw=8.0,
         held=(0.2, 0.87),
@@ -115,7 +121,7 @@ ACTIONS: dict[str, Action] = {
             0.75: _both(88, 0, 0.97) | {"lean": 16, "pelvis_y": -0.085, "pelvis_z": -0.035},
         },
         events={"descent begins": 0.0, "arms level": 0.25, "lowest point": 0.5, "arms fall": 0.75},
-        frames=42,
+        frames=30,
         still=((0.25, 0.75),),
         yaw=32.0,
     ),
@@ -144,7 +150,7 @@ ACTIONS: dict[str, Action] = {
             0.88: {"l_foot_y": 0.05, "l_foot_z": 0.08},
         },
         events={"reach": 0.0, "ball lifted": 0.18, "arm furthest back": 0.44, "release": 0.55},
-        frames=46,
+        frames=33,
         still=((0.2, 0.44), (0.78, 0.84)),
         yaw=65.0,
         held=(0.18, 0.55),
@@ -163,7 +169,7 @@ ACTIONS: dict[str, Action] = {
             0.88: {"pelvis_y": -0.06, "lean": 7},
         },
         events={"dip": 0.0, "take-off": 0.19, "hands meet": 0.43, "second take-off": 0.58},
-        frames=38,
+        frames=28,
         still=((0.05, 0.14), (0.44, 0.54), (0.86, 0.94)),
         yaw=0.0,
     ),

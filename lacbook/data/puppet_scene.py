@@ -77,14 +77,14 @@ def _slow_noise(rng: np.random.Generator, frames: int, period: tuple[float, floa
 def _action_time(rng: np.random.Generator, action: str, tempo: float) -> NDArray:
     """Canonical time inside the action, frame by frame: from 0 to 1, at a varying tempo, up to two pauses."""
     plan = ACTIONS[action]
-    frames = int(np.clip(round(plan.frames * tempo * rng.uniform(0.9, 1.12)), 28, 64))
-    speed = np.exp(0.6 * _slow_noise(rng, frames - 1, (25, 80)))
+    frames = int(np.clip(round(plan.frames * tempo * rng.uniform(0.93, 1.08)), 20, 46))
+    speed = np.exp(0.4 * _slow_noise(rng, frames - 1, (25, 80)))
     u = np.concatenate([[0.0], np.cumsum(speed) / speed.sum()])
     u[-1] = 1.0
     for _ in range(rng.integers(0, 3)):
         low, high = plan.still[rng.integers(len(plan.still))]
         at = int(np.searchsorted(u, rng.uniform(low, high)))
-        u = np.insert(u, at, np.full(rng.integers(3, 8), u[at]))
+        u = np.insert(u, at, np.full(rng.integers(2, 6), u[at]))
     return u
 
 
@@ -156,7 +156,7 @@ def plan_clip(subject: int, action: str, take: int, seed: int = 0) -> ClipPlan:
         girth=grow(0.88, 1.2),
     )
     skin, hair = SKINS[2 * subject % len(SKINS)], HAIRS[subject % len(HAIRS)]
-    long_hair, tempo, amplitude = bool(of_subject.random() < 0.4), grow(0.9, 1.12), grow(0.92, 1.04)
+    long_hair, tempo, amplitude = bool(of_subject.random() < 0.4), grow(0.93, 1.08), grow(0.95, 1.03)
 
     identity = (seed, subject, list(ACTIONS).index(action), take)
     rng = _rng(2, *identity)
@@ -179,7 +179,7 @@ def plan_clip(subject: int, action: str, take: int, seed: int = 0) -> ClipPlan:
             rng, frames, (25, 70)
         )
     camera = Camera(
-        yaw=ACTIONS[action].yaw + rng.uniform(-20, 20),
+        yaw=ACTIONS[action].yaw + rng.uniform(-12, 12),
         pitch=rng.uniform(3, 14),
         scale=rng.uniform(66, 72),
         centre=(SIZE / 2 + rng.uniform(-5, 5), rng.uniform(88, 92)),

@@ -1,4 +1,4 @@
-"""Two views of one video: which frames each view shows (DESIGN of the views: CARL's, corrected; see `two_views`)."""
+"""Two views of one video: which frames each view shows (after CARL, corrected; see `two_views`)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def two_views(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Frame indices of two views of a clip.
 
-    Each view takes n = min(view_length, floor(length / 1.25)) sorted frames at random out of a random block of
-    min(length, ceil(r n)) frames, r ~ U(1, 1.5); the second block shares at least half of the longer block with the
-    first. The released loaders of CARL and LAC use ceil(r * length), which always starts at frame 0 and leaves about a
-    fifth of the frames past the end.
+    Each view takes n = min(view_length, floor(length / 1.25)) sorted frames at random out of a random block
+    of min(length, ceil(r n)) frames, r ~ U(1, 1.5); the second block shares at least half of the longer block
+    with the first. The released loaders of CARL and LAC use ceil(r * length), which always starts at frame 0
+    and leaves about a fifth of the frames past the end.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Augmentations of the views: one draw of the parameters for a whole view, so that its frames stay one video."""
+"""Augmentations of the views: one draw of parameters for a whole view, so that its frames stay one video."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class FrameAugmentation(nn.Module):
     """Crop, mirror, shuffled colour channels, grey, brightness; by kornia.
 
-    A cheaper set than SimCLR's, which CARL and LAC use: on a CPU jitter of hue and saturation alone takes longer than
-    training on the frames, and shuffled channels make colours as unreliable.
+    A cheaper set than SimCLR's, which CARL and LAC use: on a CPU jitter of hue and saturation alone takes
+    longer than training on the frames, and shuffled channels make colours as unreliable.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class FrameAugmentation(nn.Module):
         import kornia.augmentation as K  # slow to import, so only where frames are augmented
 
         self.views = K.VideoSequential(
-            K.RandomResizedCrop((size, size), scale=(0.6, 1.0), ratio=(3 / 4, 4 / 3), p=1.0),
+            K.RandomResizedCrop((size, size), scale=(0.8, 1.0), ratio=(3 / 4, 4 / 3), p=1.0),
             K.RandomHorizontalFlip(p=0.5),
             K.RandomChannelShuffle(p=0.5),
             K.RandomGrayscale(p=0.2),
@@ -34,7 +34,7 @@ class FrameAugmentation(nn.Module):
 
     @torch.no_grad()
     def forward(self, clips: Tensor) -> Tensor:
-        """Augmented frames in [0, 1] of frames uint8 [B, T, 3, H, W]; each of the B views has its own parameters."""
+        """Augmented frames in [0, 1] of uint8 [B, T, 3, H, W]; each of the B views has its own parameters."""
         return self.views(clips.float() / 255).clamp(0, 1)
 
 
@@ -44,8 +44,8 @@ class PoseAugmentation(nn.Module):
     Parameters
     ----------
     coordinates : {2, 3}
-        Numbers a joint has. Three: turned about the vertical z axis. Two: mirrored half of the time and narrowed, which is
-        what a turn looks like in a picture.
+        Numbers a joint has. Three: turned about the vertical z axis. Two: mirrored half of the time and
+        narrowed, which is what a turn looks like in a picture.
     turn : float, default pi / 6
         Largest angle, radians.
     noise : float, default 0.01

@@ -1,12 +1,16 @@
-"""UI-PRMD: ten physical-therapy exercises as motion capture (Vakanski et al. 2018, doi 10.3390/data3010002, PDDL 1.0).
+"""UI-PRMD: ten physical-therapy exercises as motion capture.
 
-Reads the packed form: ``vicon_17markers_25hz.npz`` (17 markers, 25 Hz, whole millimetres) and ``phases.csv`` (five key
-events for each repetition).
+Vakanski et al. 2018, doi 10.3390/data3010002, PDDL 1.0.
+
+Reads the packed form: ``vicon_17markers_25hz.npz`` (17 markers, 25 Hz, whole millimetres) and ``phases.csv``
+(five key events for each repetition).
 """
 
 from __future__ import annotations
 
 import csv
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +43,9 @@ def load_ui_prmd(
     movement : str, optional
         Name such as ``"deep_squat"``; all movements when left out.
     idle : int, default 60
-        Each clip gets a head and a tail of 0 to `idle` frames (uniform, seeded) that repeat its first and last pose and
-        keep its first and last phase, 0 and 5. Trimmed clips make counting look like understanding.
+        Each clip gets a head and a tail of 0 to `idle` frames (uniform, seeded) that repeat its first and
+        last pose and keep its first and last phase, 0 and 5. Trimmed clips make counting look like
+        understanding.
     seed : int, default 99
         Of the idle lengths.
     test_subjects : tuple of int, default (8, 9, 10)
@@ -49,8 +54,8 @@ def load_ui_prmd(
     Returns
     -------
     list of Clip
-        Poses float32 [T, 51]: 17 markers in metres, relative to the pelvis of the clip's first frame. Canonical time is
-        piecewise linear between the five events, 0 at the first and 1 at the last (ours).
+        Poses float32 [T, 51]: 17 markers in metres, relative to the pelvis of the clip's first frame.
+        Canonical time is piecewise linear between the five events, 0 at the first and 1 at the last (ours).
 
     Raises
     ------
@@ -59,11 +64,16 @@ def load_ui_prmd(
     """
     root = Path(root)
     packed, names, movement_names = _read_positions(root / POSITIONS_FILE)
+    rows = _read_events(root / PHASES_FILE)
+    if len(rows) != len(packed[0]):
+        raise InputError(
+            f"root: {root / PHASES_FILE} has {len(rows)} rows; expected {len(packed[0])}, one a repetition"
+        )
     if movement is not None and movement not in movement_names:
         raise InputError(f"movement: {movement!r} is not in {root}; choose from {', '.join(movement_names)}")
     rng = np.random.default_rng(seed)
     clips = []
-    for (m, s, e), positions, events in zip(*packed, _read_events(root / PHASES_FILE), strict=True):
+    for (m, s, e), positions, events in zip(*packed, rows, strict=True):
         # Drawn for every row, so that a choice of movement changes none.
         head, tail = rng.integers(0, idle + 1, size=2)
         if events is None or (movement is not None and movement_names[m - 1] != movement):
@@ -102,16 +112,10 @@ def _read_positions(
             positions = np.split(
                 packed["positions_mm"].astype(np.float64), np.cumsum(packed["n_frames"])[:-1]
             )
-            keys = [
-                tuple(map(int, key))
-                for key in zip(*(packed[k] for k in ("movement", "subject", "repetition")), strict=True)
-            ]
-            return (
-                (keys, positions),
-                [str(n) for n in packed["marker_names"]],
-                [str(n) for n in packed["movement_names"]],
-            )  # type: ignore[return-value]
-    except (OSError, KeyError, ValueError) as error:
+            columns = (packed[name].tolist() for name in ("movement", "subject", "repetition"))
+            keys = list(zip(*columns, strict=True))
+            return (keys, positions), packed["marker_names"].tolist(), packed["movement_names"].tolist()
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"root: {path} is not in the packed UI-PRMD form ({error})") from error
 
 
@@ -127,12 +131,12 @@ def _read_events(path: Path) -> list[NDArray[np.int64] | None]:
                 np.array([int(row[f"event_{k}"]) for k in range(1, 6)]) if row["valid"] == "1" else None
                 for row in csv.DictReader(file)
             ]
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, TypeError, csv.Error) as error:
             raise InputError(f"root: {path} is not a table of UI-PRMD phases ({error})") from error
 
 
 def _fill_lost(positions: NDArray, names: list[str]) -> NDArray:
-    """Markers stored as (0, 0, 0) interpolated over time, or taken from a neighbour when never seen; [T, 17, 3]."""
+    """Markers at (0, 0, 0) interpolated over time, or taken from a neighbour when never seen; [T, 17, 3]."""
     filled = positions.copy()
     seen = (positions != 0).any(axis=2)
     frame = np.arange(len(positions))

@@ -1,0 +1,1 @@
+"""The losses: CARL's contrastive one, and LAC."""

@@ -1,8 +1,9 @@
-"""LAC: the contrastive loss plus a local term that asks Smith-Waterman to find the true alignment of two views.
+"""LAC: a contrastive loss plus a local term that asks Smith-Waterman for the true alignment of two views.
 
-The idea of a local-alignment term with learned affine gaps is LAC's (arXiv 2409.04607). The structured form used here is
-ours: the negative log-likelihood of the known alignment under the Smith-Waterman Gibbs distribution, as DEDAL trains its
-aligner. Its gradient with respect to the similarities is the soft alignment minus the true one.
+The idea of a local-alignment term with learned affine gaps is LAC's (arXiv 2409.04607). The structured form
+used here is ours: the negative log-likelihood of the known alignment under the Smith-Waterman Gibbs
+distribution, as DEDAL trains its aligner. Its gradient with respect to the similarities is the soft alignment
+minus the true one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def true_matches(steps_u: Tensor, steps_v: Tensor, lengths: Tensor) -> Tensor:
 def gap_counts(matches: Tensor) -> tuple[Tensor, Tensor]:
     """Gap openings and extensions of the alignment made of `matches`.
 
-    Between two matches each run of skipped frames, of either view, opens one gap and extends it by its other frames.
+    Between two matches each run of skipped frames, of either view, opens one gap and extends it by its other
+    frames.
 
     Parameters
     ----------
@@ -66,10 +68,10 @@ def structured_loss(
     gap_extend: Tensor,
     temperature: float,
 ) -> Tensor:
-    """Mean over pairs of (V_t(S) - F(S; A*)) / (t |A*|): minus the log-likelihood of the true alignment, per match.
+    """Mean over pairs of (V_t(S) - F(S; A*)) / (t |A*|): minus the truth's log-likelihood, per match.
 
-    V is the soft Smith-Waterman score, F the score of the true alignment A* under the same similarities and penalties.
-    Pairs with fewer than two true matches are left out; with none left the loss is 0. Ours.
+    V is the soft Smith-Waterman score, F the score of the true alignment A* under the same similarities and
+    penalties. Pairs with fewer than two true matches are left out; with none left the loss is 0. Ours.
 
     Parameters
     ----------
@@ -102,8 +104,8 @@ def structured_loss(
 class GapPenalties(nn.Module):
     """Two learned penalties, kept above 0 by a softplus and near their start by a weak prior.
 
-    Two views of one video teach them the rate at which the sampler drops frames, and nothing when no frame is dropped,
-    hence the prior.
+    Two views of one video teach them the rate at which the sampler drops frames, and nothing when no frame is
+    dropped, hence the prior.
 
     Parameters
     ----------
@@ -183,8 +185,8 @@ class LACLoss(nn.Module):
         Returns
         -------
         dict of scalar Tensors
-            ``loss`` to minimise; its parts ``contrast`` and ``local``; ``gap_open``, ``gap_extend``, ``margin`` as they
-            stand.
+            ``loss`` to minimise; its parts ``contrast`` and ``local``; ``gap_open``, ``gap_extend``,
+            ``margin`` as they stand.
         """
         contrast = scl_loss(z_u, z_v, steps_u, steps_v, lengths, variance=self.variance, tau=self.tau)
         gap_open, gap_extend = self.penalties()

@@ -1,4 +1,4 @@
-"""CARL's sequence contrastive loss (Chen et al., CVPR 2022, arXiv 2203.14957), both directions, with masks."""
+"""CARL's sequence contrastive loss (Chen et al., CVPR 2022, arXiv 2203.14957), both ways, with masks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def gaussian_target(
     variance: float = 10.0,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Which frames of view v a frame of view u should resemble: a Gaussian of the distance in time, rows sum to 1.
+    """Which frames of view v a frame of view u should resemble: a Gaussian in time, rows sum to 1.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def scl_loss(
     variance: float = 10.0,
     tau: float = 0.1,
 ) -> Tensor:
-    """KL divergence from the Gaussian target to softmax(cosine / tau), both directions, mean over valid frames.
+    """KL divergence from the Gaussian target to softmax(cosine / tau), both ways, mean over valid frames.
 
     Parameters
     ----------

@@ -1,0 +1,1 @@
+"""The encoder, from frames or poses to embeddings."""

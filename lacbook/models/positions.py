@@ -1,4 +1,4 @@
-"""How the transformer learns of time: rotary (relative), sinusoidal (absolute, stretched to the clip), or not at all."""
+"""How the transformer learns of time: rotary (relative), sinusoidal (absolute, stretched), or not at all."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ POSITIONS = ("rotary", "sinusoidal", "none")
 
 
 def rotate(x: Tensor, base: float = 10_000.0) -> Tensor:
-    """Turn each pair of features by an angle that grows with the frame index (RoPE, Su et al., arXiv 2104.09864).
+    """Turn pairs of features by angles that grow with the frame index (RoPE, Su et al., arXiv 2104.09864).
 
-    Products of queries and keys turned this way depend on the distance in time alone, so nothing tells a frame its place
-    in the clip.
+    Products of queries and keys turned this way depend on the distance in time alone, so nothing tells a
+    frame its place in the clip.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def rotate(x: Tensor, base: float = 10_000.0) -> Tensor:
 def sinusoidal(lengths: Tensor, size: int, dim: int, span: float = 32.0) -> Tensor:
     """Sine and cosine codes of normalised time, as LAC and CARL use them.
 
-    Each clip is stretched to positions 0 to span - 1, so that a frame's code *is* its normalised time and an encoder can
-    score by counting frames. Kept to compare with.
+    Each clip is stretched to positions 0 to span - 1, so that a frame's code *is* its normalised time and an
+    encoder can score by counting frames. Kept to compare with.
 
     Parameters
     ----------

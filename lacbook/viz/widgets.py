@@ -63,14 +63,20 @@ def gap_slider(
         below = [(figure.add_subplot(grid[1]), *frames)] if frames else []
         for strip, a, b in below:  # a full strip, so that the layout leaves room for it
             plot_matched_frames(a, b, [(0, 0)] * 8, fps=fps, ax=strip)
+    line = draw_path(ax, [(0, 0), (values.shape[0] - 1, values.shape[1] - 1)], values.shape)
     canvas = FigureCanvasAgg(figure)
+
+    def picture() -> Image.Image:
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
     canvas.draw()
+    palette = picture().quantize(256)  # a quarter of the bytes, on the wire and in a saved notebook
     figure.set_layout_engine("none")
+    draw_path(ax, (), values.shape, line)
     for strip, *_ in below:
         strip.set_visible(False)
     canvas.draw()
     still = canvas.copy_from_bbox(figure.bbox)  # everything that the slider does not change, drawn once
-    line = draw_path(ax, (), values.shape)
 
     def redraw(opening: float) -> None:
         path = alignment.smith_waterman(values, opening, gap_extend).path()
@@ -84,7 +90,7 @@ def gap_slider(
             strip.set_visible(True)
             strip.draw(canvas.get_renderer())
         png = io.BytesIO()
-        Image.fromarray(np.asarray(canvas.buffer_rgba())).save(png, "png", compress_level=1)
+        picture().quantize(palette=palette, dither=Image.Dither.NONE).save(png, "png")
         image.value = png.getvalue()
         text.value = f"gap_open {opening:.1f}: {len(path)} matched frames"
 

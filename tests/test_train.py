@@ -1,0 +1,265 @@
+"""A run learns, is logged, resumes exactly, and refuses what it cannot use."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lacbook import train
+from lacbook.errors import InputError
+from lacbook.models.encoder import EncoderConfig
+from lacbook.train import CONFIG, LOG, STATE, WEIGHTS, TrainConfig, fit, load_run
+
+SMALL = EncoderConfig(dim=16, layers=1, heads=2, hidden=16, embedding_dim=8)
+# ui-prmd: poses of three coordinates; the clips are passed, so no root is read.
+CONFIGURATION = TrainConfig(
+    data="ui-prmd", epochs=4, batch_size=3, view_length=12, encoder=SMALL, accelerator="cpu"
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def run(tmp_path, toy_clips):
+    """A finished run."""
+    return fit(CONFIGURATION, tmp_path / "run", clips=toy_clips)
+
+
+def log(run):
+    with (run / LOG).open(newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def contents(run):
+    return {path.name: path.read_bytes() for path in run.iterdir()}
+
+
+def same_weights(a, b):
+    first, second = load_file(a / WEIGHTS), load_file(b / WEIGHTS)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def interrupt_after(monkeypatch, epochs):
+    """Make the run stop like Ctrl-C once it has saved so many epochs."""
+    save = train._save
+
+    def save_and_stop(*args):
+        save(*args)
+        if args[4] == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_save", save_and_stop)
+
+
+def test_training_lowers_the_loss(tmp_path, toy_clips):
+    longer = dataclasses.replace(CONFIGURATION, epochs=40, lr=3e-3)
+    losses = [row["loss"] for row in log(fit(longer, tmp_path / "run", clips=toy_clips))]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_a_run_folder_holds_its_four_files_and_a_row_an_epoch(run):
+    assert set(contents(run)) == {CONFIG, LOG, STATE, WEIGHTS}
+    rows = log(run)
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    assert {"loss", "lr", "seconds"} <= set(rows[0])
+    assert rows[-1]["lr"] < 1e-6 < rows[0]["lr"]  # the cosine ends at 0
+
+
+def test_the_reloaded_learner_is_the_trained_one(run):
+    config, learner = load_run(run)
+    assert config == CONFIGURATION
+    assert not learner.training
+    saved = load_file(run / WEIGHTS)
+    assert all(torch.equal(saved[name], value) for name, value in learner.state_dict().items())
+    untrained = train.Learner(config, 6).state_dict()
+    assert not torch.equal(untrained["encoder.embed.weight"], saved["encoder.embed.weight"])
+
+
+@pytest.mark.parametrize("loss", ["lac", "scl"])
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_resumed_run_ends_as_if_it_had_not_stopped(tmp_path, toy_clips, monkeypatch, epochs, loss):
+    config = dataclasses.replace(CONFIGURATION, loss=loss)
+    whole = fit(config, tmp_path / "whole", clips=toy_clips)
+    stopped = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, epochs)
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, stopped, clips=toy_clips)
+    assert len(log(stopped)) == epochs
+    assert not same_weights(whole, stopped)
+    fit(config, stopped, resume=True, clips=toy_clips)
+    assert same_weights(whole, stopped)
+    for first, second in zip(log(whole), log(stopped), strict=True):
+        assert first | {"seconds": 0} == second | {"seconds": 0}
+
+
+def test_resuming_where_there_is_no_run_starts_one(tmp_path, toy_clips, run):
+    assert same_weights(run, fit(CONFIGURATION, tmp_path / "new", resume=True, clips=toy_clips))
+
+
+def test_a_run_stopped_in_its_first_epoch_starts_again(tmp_path, toy_clips, run):
+    CONFIGURATION.save(tmp_path / "new" / CONFIG)
+    assert same_weights(run, fit(CONFIGURATION, tmp_path / "new", resume=True, clips=toy_clips))
+
+
+def test_resuming_a_finished_run_changes_nothing(run, toy_clips):
+    before = contents(run)
+    fit(CONFIGURATION, run, resume=True, clips=toy_clips)
+    assert contents(run) == before
+
+
+def test_an_existing_run_is_refused_and_kept(run, toy_clips):
+    before = contents(run)
+    with pytest.raises(InputError, match=r"out: .*already holds a run; give --resume"):
+        fit(CONFIGURATION, run, clips=toy_clips)
+    assert contents(run) == before
+
+
+def test_resuming_under_other_settings_names_them(run, toy_clips):
+    before = contents(run)
+    with pytest.raises(InputError, match=r"another configuration: lr is 0\.001 there, 0\.1 here$"):
+        fit(dataclasses.replace(CONFIGURATION, lr=0.1), run, resume=True, clips=toy_clips)
+    assert contents(run) == before
+
+
+def test_overwriting_replaces_the_run(run, toy_clips):
+    short = dataclasses.replace(CONFIGURATION, epochs=1, seed=5)
+    fit(short, run, overwrite=True, clips=toy_clips)
+    assert load_run(run)[0] == short
+    assert len(log(run)) == 1
+
+
+def test_unusable_data_or_device_keep_the_run_that_was_to_be_overwritten(run, toy_clips):
+    before = contents(run)
+    test_only = [clip for clip in toy_clips if clip.split == "test"]
+    with pytest.raises(InputError, match="no training clips"):
+        fit(CONFIGURATION, run, overwrite=True, clips=test_only)
+    with pytest.raises(InputError, match="accelerator or precision"):
+        fit(dataclasses.replace(CONFIGURATION, precision="3-bit"), run, overwrite=True, clips=toy_clips)
+    assert contents(run) == before
+
+
+def test_a_file_in_place_of_the_run_folder_is_refused(tmp_path, toy_clips):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(InputError, match=r"out: .* is a file"):
+        fit(CONFIGURATION, tmp_path / "run", clips=toy_clips)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_training_clip_of_one_frame_is_named_before_anything_is_written(tmp_path, toy_clips):
+    clip = toy_clips[0]
+    short = dataclasses.replace(clip, values=clip.values[:1], phase=clip.phase[:1], time=clip.time[:1])
+    with pytest.raises(InputError, match=rf"{clip.video_id}: a clip of 1 frame"):
+        fit(CONFIGURATION, tmp_path / "run", clips=[short, *toy_clips])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_seed_repeats_and_another_one_differs(tmp_path, toy_clips, run):
+    assert same_weights(run, fit(CONFIGURATION, tmp_path / "again", clips=toy_clips))
+    other = dataclasses.replace(CONFIGURATION, seed=1)
+    assert not same_weights(run, fit(other, tmp_path / "other", clips=toy_clips))
+
+
+def test_views_depend_on_seed_epoch_and_clip(toy_clips):
+    def steps(seed, epoch, index=0):
+        views = train.TwoViews([toy_clips[0]] * 2, 12, seed)
+        views.epoch = epoch
+        return views[index][0][1].tolist()
+
+    assert steps(0, 0) == steps(0, 0)
+    assert len({tuple(s) for s in (steps(0, 0), steps(1, 0), steps(0, 1), steps(0, 0, index=1))}) == 4
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, toy_clips):
+    bad = dataclasses.replace(toy_clips[0], values=np.full_like(toy_clips[0].values, np.nan))
+    with pytest.raises(FloatingPointError, match="the loss of epoch 0 is nan"):
+        fit(dataclasses.replace(CONFIGURATION, loss="scl"), tmp_path / "run", clips=[bad, *toy_clips[1:]])
+    assert not (tmp_path / "run" / WEIGHTS).exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"data": "nope"}, "data: 'nope' is unknown; choose from puppets, ui-prmd"),
+        ({"loss": "nope"}, "loss: 'nope' is unknown; choose from lac, scl"),
+        ({"epochs": 0}, "epochs: expected a number above 0, found 0"),
+        ({"lr": float("nan")}, "lr: expected a number above 0, found nan"),
+        ({"view_length": 1}, "view_length: expected at least 2 frames, found 1"),
+        ({"seed": -1}, "seed: expected 0 or above, found -1"),
+        ({"idle": -1}, "idle: expected 0 or above, found -1"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(setting, message):
+    with pytest.raises(InputError, match=message):
+        TrainConfig(**setting)
+
+
+def test_a_configuration_survives_the_file(tmp_path):
+    config = dataclasses.replace(CONFIGURATION, root="somewhere", lr=3e-4)
+    config.save(tmp_path / CONFIG)
+    assert TrainConfig.load(tmp_path / CONFIG) == config
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "epochs: [",
+        "- 1",
+        "epochs: 3",
+        "encoder: {}\nspeed: 3",
+        "encoder: {size: 3}",
+        "encoder: {}\nlr: x",
+    ],
+)
+def test_a_broken_configuration_is_refused(tmp_path, text):
+    (tmp_path / CONFIG).write_text(text)
+    with pytest.raises(InputError, match="is not a lacbook configuration"):
+        TrainConfig.load(tmp_path / CONFIG)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_a_run_without_one_of_its_files_is_refused(run, name):
+    (run / name).unlink()
+    with pytest.raises(InputError, match=rf"checkpoint: .*{name} is missing"):
+        load_run(run)
+
+
+def test_cut_weights_are_refused(run):
+    whole = (run / WEIGHTS).read_bytes()
+    for content in (b"", whole[: len(whole) // 2]):
+        (run / WEIGHTS).write_bytes(content)
+        with pytest.raises(InputError, match="is not a whole safetensors file"):
+            load_run(run)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"encoder": dataclasses.replace(SMALL, dim=32)},
+        {"encoder": dataclasses.replace(SMALL, layers=2)},
+        {"encoder": dataclasses.replace(SMALL, frame_encoder="conv"), "data": "puppets"},
+        {"loss": "scl"},
+    ],
+)
+def test_weights_of_another_configuration_are_refused(run, other):
+    dataclasses.replace(CONFIGURATION, **other).save(run / CONFIG)
+    with pytest.raises(InputError, match="holds weights of another configuration"):
+        load_run(run)
+
+
+def test_weights_of_something_else_are_refused(run):
+    save_file({"encoder.frames.layers.0.weight": torch.zeros(3)}, run / WEIGHTS)
+    with pytest.raises(InputError, match="holds weights of another configuration"):
+        load_run(run)
