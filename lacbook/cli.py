@@ -52,9 +52,8 @@ def train(config: Config = TrainConfig(), *, out: Path, resume: bool = False) ->
     Args:
         config: Settings of the run.
         out: Run folder; refused when it already holds a run, unless --resume is given.
-        resume: Continue the run there, exactly as if it had not stopped. Starts one where there is none; a
-        finished
-            one is left as it is.
+        resume: Continue the run there, exactly as if it had not stopped. Where there is none it starts; a
+            finished one is left as it is.
     """
     from lacbook.train import fit
 

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pickle
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lacbook.data import DATASETS, load_clips
 from lacbook.data.clips import Clip
-from lacbook.data.sampling import SHORTEST_CLIP, two_views
-from lacbook.data.transforms import FrameAugmentation, PoseAugmentation
+from lacbook.data.sampling import SHORTEST_CLIP, TwoViews, collate
+from lacbook.data.transforms import augmentation
 from lacbook.errors import InputError
 from lacbook.files import whole_file
 from lacbook.losses.lac import LACLoss
 from lacbook.losses.scl import SCLLoss
 from lacbook.models.encoder import EncoderConfig, VideoEncoder
-from lacbook.padding import pad
 
 LOSSES = ("lac", "scl")
 CONFIG, LOG, STATE, WEIGHTS = "config.yaml", "metrics.csv", "state.pt", "model.safetensors"
@@ -124,6 +123,7 @@ class TrainConfig:
             raise InputError(
                 f"view_length: expected at least {SHORTEST_CLIP} frames, found {self.view_length}"
             )
+        self.encoder.check()
 
     @property
     def frame_encoder(self) -> str:
@@ -196,29 +196,6 @@ class Learner(nn.Module):
         return self.loss(z_u, z_v, steps_u, steps_v, torch.stack(lengths.chunk(2), dim=1))
 
 
-class TwoViews(Dataset):
-    """Pairs of views of training clips, drawn from (seed, epoch, clip) alone, so that runs resume exactly."""
-
-    def __init__(self, clips: list[Clip], view_length: int, seed: int) -> None:
-        self.clips, self.view_length, self.seed, self.epoch = clips, view_length, seed, 0
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, index: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        clip = self.clips[index]
-        rng = np.random.default_rng([self.seed, self.epoch, index])
-        return [(clip.values[steps], steps) for steps in two_views(len(clip), self.view_length, rng)]
-
-
-def collate(items: list[list[tuple[np.ndarray, np.ndarray]]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Pad B pairs of views into views [2B, T, ...] (channels first), steps [2B, T] and lengths [2B]."""
-    pairs = [item[k] for k in range(2) for item in items]
-    views, lengths = pad([values for values, _ in pairs])
-    steps, _ = pad([steps for _, steps in pairs])
-    return (views.permute(0, 1, 4, 2, 3) if views.ndim == 5 else views), steps, lengths
-
-
 def pose_dim(clips: list[Clip]) -> int | None:
     """Numbers in a pose of these clips, None where they hold frames."""
     return clips[0].values.shape[1] if clips[0].values.ndim == 2 else None
@@ -272,7 +249,7 @@ def fit(
     for clip in train:
         if len(clip) < SHORTEST_CLIP:
             raise InputError(
-                f"{clip.video_id}: a clip of {len(clip)} frame(s) has no two views; expected {SHORTEST_CLIP}+"
+                f"{clip.video_id}: {len(clip)} frame(s) make no two views; expected at least {SHORTEST_CLIP}"
             )
     if not train:
         raise InputError(f"data: no training clips in {config.data} at {config.root or 'the embedded data'}")
@@ -289,7 +266,9 @@ def fit(
     learner = Learner(config, pose_dim(train))
     optimizer = torch.optim.Adam(learner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     model, optimizer = fabric.setup(learner, optimizer)
-    augment = fabric.to_device(_augmentation(config, train))
+    augment = fabric.to_device(
+        augmentation(config.modality, config.size, 3 if config.data == "ui-prmd" else 2)
+    )
     dataset = TwoViews(train, config.view_length, config.seed)
     order = torch.Generator()
     loader = fabric.setup_dataloaders(
@@ -298,11 +277,17 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_cosine(config.epochs * len(loader)))
     first, rows = 0, []
     if resume and (out / STATE).exists():
-        state = torch.load(out / STATE, map_location=fabric.device, weights_only=True)
-        learner.load_state_dict(state["learner"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first, rows = state["epoch"], state["rows"]
+        try:
+            state = torch.load(out / STATE, map_location=fabric.device, weights_only=True)
+            learner.load_state_dict(state["learner"])
+            optimizer.load_state_dict(state["optimizer"])
+            schedule.load_state_dict(state["schedule"])
+            first, rows = state["epoch"], state["rows"]
+        except (RuntimeError, OSError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"out: {out / STATE} cannot be resumed from ({reason}); remove {out} to start afresh"
+            ) from error
     config.save(out / CONFIG)
     progress = tqdm(
         range(first, config.epochs),
@@ -415,13 +400,6 @@ def _check_same_config(found: TrainConfig, given: TrainConfig, out: Path) -> Non
     ]
     if differing:
         raise InputError(f"out: {out} holds a run of another configuration: {'; '.join(differing)}")
-
-
-def _augmentation(config: TrainConfig, clips: list[Clip]) -> nn.Module:
-    """The augmentation that fits what the clips hold."""
-    if config.modality == "frames":
-        return FrameAugmentation(config.size)
-    return PoseAugmentation(coordinates=3 if config.data == "ui-prmd" else 2)
 
 
 def _warm_cosine(steps: int, warm: float = 0.05) -> Any:

@@ -161,7 +161,7 @@ def load_puppets(
         down, body heights, centred on the pelvis).
     size : int, default 96
         Side in pixels; frames are shrunk with area interpolation when it is below 96. All 208 clips take
-        about 550 MB at 96 and 245 MB at 64.
+        about 470 MB at 96 and 210 MB at 64.
     cache : bool, default True
         Keep decoded frames in `lacbook.data.video.cache_dir`.
 
@@ -183,7 +183,7 @@ def load_puppets(
         if value not in known:
             raise InputError(f"{name} must be one of {[k for k in known if k]}, got {value!r}")
     if not 1 <= size <= SIZE:
-        raise ValueError(f"size must be from 1 to {SIZE} pixels, got {size}")
+        raise InputError(f"size must be from 1 to {SIZE} pixels, got {size}")
     root = data_dir() / "puppets" if root is None else Path(root)
     notes = _read_annotations(root)
     ends = np.cumsum(notes["n_frames"])

@@ -6,8 +6,12 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
 
+from lacbook.data.clips import Clip
 from lacbook.errors import InputError
+from lacbook.padding import pad
 
 SHORTEST_CLIP = 2  # an alignment needs a step in time
 
@@ -55,3 +59,26 @@ def two_views(
         for offset, block in zip((first, second), blocks, strict=True)
     )
     return u, v
+
+
+class TwoViews(Dataset):
+    """Pairs of views of training clips, drawn from (seed, epoch, clip) alone, so that runs resume exactly."""
+
+    def __init__(self, clips: list[Clip], view_length: int, seed: int) -> None:
+        self.clips, self.view_length, self.seed, self.epoch = clips, view_length, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> list[tuple[NDArray, NDArray]]:
+        clip = self.clips[index]
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        return [(clip.values[steps], steps) for steps in two_views(len(clip), self.view_length, rng)]
+
+
+def collate(items: list[list[tuple[NDArray, NDArray]]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Pad B pairs of views into views [2B, T, ...] (channels first), steps [2B, T] and lengths [2B]."""
+    pairs = [item[k] for k in range(2) for item in items]
+    views, lengths = pad([values for values, _ in pairs])
+    steps, _ = pad([steps for _, steps in pairs])
+    return (views.permute(0, 1, 4, 2, 3) if views.ndim == 5 else views), steps, lengths

@@ -71,3 +71,8 @@ class PoseAugmentation(nn.Module):
         scale = 0.9 + 0.2 * torch.rand(batch, 1, 1, device=clips.device)
         turned = joints @ (transform * scale)[:, None]
         return (turned + self.noise * torch.randn_like(turned)).view(batch, time, values)
+
+
+def augmentation(modality: str, size: int, coordinates: int) -> FrameAugmentation | PoseAugmentation:
+    """The augmentation of ``"frames"`` (`size` pixels a side) or ``"poses"`` (`coordinates` a joint)."""
+    return FrameAugmentation(size) if modality == "frames" else PoseAugmentation(coordinates)

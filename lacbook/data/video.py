@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from lacbook.errors import InputError
+from lacbook.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -163,24 +163,12 @@ def write_video(
     height, width = frames.shape[1:3]
     frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     options = {"crf": str(crf), "preset": preset, "threads": "1"}
-    with _whole_file(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+    with whole_file(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
-
-
-@contextlib.contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside path that becomes path on success and vanishes otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def cache_dir() -> Path:
@@ -225,6 +213,10 @@ def read_video_cached(path: str | Path, *, size: int | None = None) -> tuple[NDA
         if frames.ndim == 4 and frames.dtype == np.uint8:
             return frames, fps
     frames, fps = read_video(path, size=size)
-    with contextlib.suppress(OSError), _whole_file(cached) as temporary, temporary.open("wb") as file:
+    with (
+        contextlib.suppress(OSError, InputError),
+        whole_file(cached) as temporary,
+        temporary.open("wb") as file,
+    ):
         np.savez(file, frames=frames, fps=fps)
     return frames, fps

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from lacbook.errors import InputError
 from lacbook.models.frame_encoders import ConvFrameEncoder, PoseEncoder
 from lacbook.models.positions import POSITIONS
 from lacbook.models.transformer import TemporalTransformer
@@ -57,14 +58,15 @@ class EncoderConfig:
     embedding_dim: int = 64
     drop: float = 0.1
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise `InputError` for a setting that no encoder can have."""
         for name, options in (("frame_encoder", FRAME_ENCODERS), ("positions", POSITIONS)):
             if getattr(self, name) not in options:
-                raise ValueError(
+                raise InputError(
                     f"{name}: {getattr(self, name)!r} is unknown; choose from {', '.join(options)}"
                 )
         if self.dim % (2 * self.heads):
-            raise ValueError(f"dim: {self.dim} is not a multiple of twice the {self.heads} heads")
+            raise InputError(f"dim: {self.dim} is not a multiple of twice the {self.heads} heads")
 
 
 class VideoEncoder(nn.Module):
@@ -79,6 +81,7 @@ class VideoEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, pose_dim: int | None = None) -> None:
         super().__init__()
+        config.check()
         self.config = config
         if config.frame_encoder == "auto":
             raise ValueError("frame_encoder: 'auto' is for TrainConfig; a VideoEncoder needs conv or pose")
