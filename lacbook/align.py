@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def align_embeddings(
     -------
     VideoAlignment
         Holds N x M numbers twice.
+
+    Raises
+    ------
+    InputError
+        `margin` or a penalty is not finite.
     """
     learned = (config.margin, config.gap_open, config.gap_extend)
     if isinstance(learner.loss, LACLoss):
@@ -84,6 +90,9 @@ def align_embeddings(
     margin, gap_open, gap_extend = (
         at if own is None else own for at, own in zip(learned, given, strict=True)
     )
+    for name, value in (("margin", margin), ("gap_open", gap_open), ("gap_extend", gap_extend)):
+        if not math.isfinite(value):
+            raise InputError(f"{name}: expected a finite number, found {value}")
     similarity = cosine(torch.from_numpy(z_a), torch.from_numpy(z_b), margin)
     hard = smith_waterman(similarity, gap_open, gap_extend)
     soft = soft_smith_waterman(similarity, gap_open, gap_extend, temperature=config.temperature)

@@ -74,6 +74,12 @@ def test_an_expensive_gap_splits_the_alignment(embeddings, learner):
     assert found.path in (MATCHES[:5], MATCHES[5:])
 
 
+@pytest.mark.parametrize("name", ["margin", "gap_open", "gap_extend"])
+def test_values_that_are_not_finite_are_named(embeddings, learner, name):
+    with pytest.raises(InputError, match=f"{name}: expected a finite number, found nan"):
+        align_embeddings(*embeddings, learner, CONFIGURATION, **{name: float("nan")})
+
+
 def test_nothing_alike_is_an_empty_alignment(embeddings, learner):
     found = align_embeddings(*embeddings, learner, CONFIGURATION, margin=1.5)
     assert (found.path, found.segments, found.score) == ([], [], 0)

@@ -104,6 +104,10 @@ def test_help_shows_an_example(command, capsys):
         (["--data", "nope"], "data: 'nope' is unknown; choose from puppets, ui-prmd"),
         (["--loss", "nope"], "loss: 'nope' is unknown; choose from lac, scl"),
         (["--epochs", "0"], "epochs: expected a number above 0, found 0"),
+        (["--positions", "nope"], "positions: 'nope' is unknown; choose from rotary, sinusoidal, none"),
+        (["--frame-encoder", "nope"], "frame_encoder: 'nope' is unknown; choose from auto, conv, pose"),
+        (["--dim", "33"], "dim: 33 is not a multiple of twice the 4 heads"),
+        (["--size", "200"], "size must be from 1 to 96 pixels, got 200"),
         (["--action", "dance"], "dance"),
         (["--root", "nowhere"], "nowhere"),
         (["--data", "ui-prmd"], "root: --data ui-prmd needs --root"),
@@ -119,6 +123,7 @@ def test_train_refuses(refused, tmp_path, args, message):
 
 def test_train_refuses_a_file_as_its_folder(refused, videos):
     assert "is a file" in refused("train", *POSES, "--out", videos[0])
+    assert "its folder cannot be made" in refused("train", *POSES, "--out", videos[0] / "run")
 
 
 @pytest.fixture
@@ -187,6 +192,22 @@ def test_evaluate_prints_and_saves_the_table(copied, capsys):
     for name in {*table["method"], *table["metric"]}:
         assert name in printed
     assert {"lac", "majority", "raw", "time_only", "untrained"} == set(table["method"])
+
+
+@pytest.mark.slow
+def test_evaluate_joins_runs_of_several_seeds(poses, tmp_path, capsys):
+    import pandas as pd
+
+    run("train", *POSES, "--seed", "1", "--out", tmp_path / "one")
+    shutil.copytree(poses, tmp_path / "zero")
+    capsys.readouterr()
+    run("evaluate", "--checkpoint", tmp_path / "zero", tmp_path / "one", "--out", tmp_path / "table.csv")
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert set(table["seed"]) == {0, 1}
+    each = [pd.read_csv(tmp_path / name / "evaluation.csv") for name in ("zero", "one")]
+    pd.testing.assert_frame_equal(table, pd.concat(each, ignore_index=True))
+    lac = table[(table["method"] == "lac") & (table["metric"] == "acc@100")]["value"]
+    assert f"{lac.mean():.3f} ± {lac.std():.3f}" in capsys.readouterr().out
 
 
 def test_embed_writes_every_clip(copied, capsys):

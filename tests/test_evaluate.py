@@ -175,3 +175,24 @@ def test_the_wide_table_is_the_mean_over_seeds(table):
 
     seeds = pd.concat([table, table.assign(value=table["value"] + 1)])
     assert np.allclose(evaluate.wide(seeds), evaluate.wide(table) + 0.5, equal_nan=True)
+
+
+def test_markdown_gives_mean_and_deviation_over_seeds():
+    import pandas as pd
+
+    rows = [
+        ("lac", "acc@10", 0.5, 0),
+        ("lac", "acc@10", 0.7, 1),
+        ("lac", "tau", 0.25, 0),
+        ("lac", "tau", 0.25, 1),
+    ]
+    rows += [("majority", "acc@10", 0.125, seed) for seed in (0, 1)]
+    rows += [("majority", "tau", float("nan"), seed) for seed in (0, 1)]
+    table = pd.DataFrame(rows, columns=["method", "metric", "value", "seed"])
+    assert evaluate.as_markdown(table).splitlines() == [
+        "| metric | lac           | majority      |",
+        "|--------|---------------|---------------|",
+        "| acc@10 | 0.600 ± 0.141 | 0.125 ± 0.000 |",
+        "| tau    | 0.250 ± 0.000 | -             |",
+    ]
+    assert "| acc@10 | 0.500 |" in evaluate.as_markdown(table[table["seed"] == 0])

@@ -10,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lacbook import cli
 from lacbook.align import committed_checkpoint
+from lacbook.evaluate import as_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -71,6 +73,9 @@ def test_map_says_which_notebooks_are_here():
     assert here == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
 
 
-@pytest.mark.parametrize("name", ["puppets", "ui-prmd"])
-def test_tables_have_their_place(name):
-    assert README.count(f"<!-- table:{name} -->") == README.count(f"<!-- /table:{name} -->") == 1
+@pytest.mark.parametrize(("name", "stored"), [("puppets", "puppets.csv"), ("ui-prmd", "ui_prmd.csv")])
+def test_tables_are_the_stored_ones(name, stored):
+    table = pd.read_csv(ROOT / "data" / "results" / stored)
+    assert table["seed"].nunique() >= 3
+    printed = README.split(f"<!-- table:{name} -->")[1].split(f"<!-- /table:{name} -->")[0]
+    assert printed.strip() == as_markdown(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lacbook import train
+from lacbook.data.sampling import TwoViews
 from lacbook.errors import InputError
 from lacbook.models.encoder import EncoderConfig
 from lacbook.train import CONFIG, LOG, STATE, WEIGHTS, TrainConfig, fit, load_run
@@ -113,6 +115,14 @@ def test_a_run_stopped_in_its_first_epoch_starts_again(tmp_path, toy_clips, run)
     assert same_weights(run, fit(CONFIGURATION, tmp_path / "new", resume=True, clips=toy_clips))
 
 
+def test_a_broken_state_is_refused_and_kept(tmp_path, toy_clips, run):
+    broken = shutil.copytree(run, tmp_path / "broken")
+    (broken / STATE).write_bytes((run / STATE).read_bytes()[:500])
+    with pytest.raises(InputError, match="cannot be resumed from"):
+        fit(TrainConfig.load(broken / CONFIG), broken, resume=True, clips=toy_clips)
+    assert (broken / STATE).stat().st_size == 500
+
+
 def test_resuming_a_finished_run_changes_nothing(run, toy_clips):
     before = contents(run)
     fit(CONFIGURATION, run, resume=True, clips=toy_clips)
@@ -160,7 +170,7 @@ def test_a_file_in_place_of_the_run_folder_is_refused(tmp_path, toy_clips):
 def test_a_training_clip_of_one_frame_is_named_before_anything_is_written(tmp_path, toy_clips):
     clip = toy_clips[0]
     short = dataclasses.replace(clip, values=clip.values[:1], phase=clip.phase[:1], time=clip.time[:1])
-    with pytest.raises(InputError, match=rf"{clip.video_id}: a clip of 1 frame"):
+    with pytest.raises(InputError, match=rf"{clip.video_id}: 1 frame"):
         fit(CONFIGURATION, tmp_path / "run", clips=[short, *toy_clips])
     assert not (tmp_path / "run").exists()
 
@@ -173,7 +183,7 @@ def test_a_seed_repeats_and_another_one_differs(tmp_path, toy_clips, run):
 
 def test_views_depend_on_seed_epoch_and_clip(toy_clips):
     def steps(seed, epoch, index=0):
-        views = train.TwoViews([toy_clips[0]] * 2, 12, seed)
+        views = TwoViews([toy_clips[0]] * 2, 12, seed)
         views.epoch = epoch
         return views[index][0][1].tolist()
 

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 import torch
 
+from lacbook.errors import InputError
 from lacbook.models.encoder import EncoderConfig, VideoEncoder
 from lacbook.models.positions import POSITIONS, rotate, sinusoidal
 
@@ -86,8 +87,8 @@ def test_one_frame_is_enough():
     ],
 )
 def test_unknown_options_are_named(options, message):
-    with pytest.raises(ValueError, match=message):
-        dataclasses.replace(SMALL, **options)
+    with pytest.raises(InputError, match=message):
+        VideoEncoder(dataclasses.replace(SMALL, **options), pose_dim=6)
 
 
 def test_pose_encoder_needs_to_know_the_pose():
