@@ -67,7 +67,7 @@ class TrainConfig:
     batch_size : int
         Clips in a step.
     view_length : int
-        Frames T in a view.
+        Most frames T in a view; a pair of views has between half of them and all.
     lr : float
         Adam's learning rate at its peak; it falls to 0 along a cosine.
     weight_decay : float
@@ -93,10 +93,10 @@ class TrainConfig:
     loss: str = "lac"
     local_weight: float = 0.1
     temperature: float = 0.1
-    gap_open: float = 1.0
-    gap_extend: float = 0.3
+    gap_open: float = 0.2
+    gap_extend: float = 0.1
     margin: float = 0.5
-    epochs: int = 30
+    epochs: int = 40
     batch_size: int = 4
     view_length: int = 64
     lr: float = 1e-3

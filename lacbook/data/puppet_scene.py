@@ -75,13 +75,13 @@ def _slow_noise(rng: np.random.Generator, frames: int, period: tuple[float, floa
 
 
 def _action_time(rng: np.random.Generator, action: str, tempo: float) -> NDArray:
-    """Canonical time inside the action, frame by frame: from 0 to 1, at a varying tempo, up to two pauses."""
+    """Canonical time inside the action, frame by frame: 0 to 1, tempo varying, paused half of the time."""
     plan = ACTIONS[action]
     frames = int(np.clip(round(plan.frames * tempo * rng.uniform(0.93, 1.08)), 20, 46))
     speed = np.exp(0.4 * _slow_noise(rng, frames - 1, (25, 80)))
     u = np.concatenate([[0.0], np.cumsum(speed) / speed.sum()])
     u[-1] = 1.0
-    for _ in range(rng.integers(0, 3)):
+    for _ in range(rng.integers(0, 2)):
         low, high = plan.still[rng.integers(len(plan.still))]
         at = int(np.searchsorted(u, rng.uniform(low, high)))
         u = np.insert(u, at, np.full(rng.integers(2, 6), u[at]))

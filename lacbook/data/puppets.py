@@ -161,7 +161,7 @@ def load_puppets(
         down, body heights, centred on the pelvis).
     size : int, default 96
         Side in pixels; frames are shrunk with area interpolation when it is below 96. All 208 clips take
-        about 470 MB at 96 and 210 MB at 64.
+        about 450 MB at 96 and 200 MB at 64.
     cache : bool, default True
         Keep decoded frames in `lacbook.data.video.cache_dir`.
 

@@ -62,7 +62,12 @@ def two_views(
 
 
 class TwoViews(Dataset):
-    """Pairs of views of training clips, drawn from (seed, epoch, clip) alone, so that runs resume exactly."""
+    """Pairs of views of training clips, drawn from (seed, epoch, clip) alone, so that runs resume exactly.
+
+    Each pair is up to `view_length` frames long, at least half of that (ours). Long views alone show both the
+    same surroundings, and an encoder that leans on those misplaces the moments of other clips; short views
+    alone cannot tell before the action from after it.
+    """
 
     def __init__(self, clips: list[Clip], view_length: int, seed: int) -> None:
         self.clips, self.view_length, self.seed, self.epoch = clips, view_length, seed, 0
@@ -73,7 +78,8 @@ class TwoViews(Dataset):
     def __getitem__(self, index: int) -> list[tuple[NDArray, NDArray]]:
         clip = self.clips[index]
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        return [(clip.values[steps], steps) for steps in two_views(len(clip), self.view_length, rng)]
+        view_length = max(1, round(self.view_length * rng.uniform(0.5, 1)))
+        return [(clip.values[steps], steps) for steps in two_views(len(clip), view_length, rng)]
 
 
 def collate(items: list[list[tuple[NDArray, NDArray]]]) -> tuple[Tensor, Tensor, Tensor]:

@@ -115,7 +115,7 @@ class GapPenalties(nn.Module):
 
     start: Tensor
 
-    def __init__(self, gap_open: float = 1.0, gap_extend: float = 0.3) -> None:
+    def __init__(self, gap_open: float = 0.2, gap_extend: float = 0.1) -> None:
         super().__init__()
         start = torch.tensor([math.log(math.expm1(gap_open)), math.log(math.expm1(gap_extend))])
         self.raw = nn.Parameter(start.clone())
@@ -140,8 +140,9 @@ class LACLoss(nn.Module):
         Of the local term; 0 leaves CARL's SCL.
     temperature : float, default 0.1
         Of the alignment.
-    gap_open, gap_extend : float, default 1.0 and 0.3
-        Where the penalties start.
+    gap_open, gap_extend : float, default 0.2 and 0.1
+        Where the penalties start. From 1.0 and 0.3 they fall towards these as well, but too slowly for short
+        runs.
     margin : float, default 0.5
         Where the margin of the similarity `cosine - margin` starts.
     variance, tau : float
@@ -155,8 +156,8 @@ class LACLoss(nn.Module):
         *,
         weight: float = 0.1,
         temperature: float = 0.1,
-        gap_open: float = 1.0,
-        gap_extend: float = 0.3,
+        gap_open: float = 0.2,
+        gap_extend: float = 0.1,
         margin: float = 0.5,
         variance: float = 10.0,
         tau: float = 0.1,

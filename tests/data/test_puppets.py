@@ -100,11 +100,11 @@ def test_phase_time_and_events_agree(poses):
 def test_tempo_and_pauses_vary(poses):
     inside = [clip.time[clip.active] for clip in poses]
     paused = [(np.diff(u) == 0).sum() for u in inside]
-    assert 0.4 < np.mean([p > 0 for p in paused]) < 0.95
+    assert 0.3 < np.mean([p > 0 for p in paused]) < 0.7
     moving = np.array([len(u) - p for u, p in zip(inside, paused, strict=True)])
     assert moving.min() >= 20
     assert moving.max() <= 46
-    assert moving.std() > 3
+    assert moving.std() > 2
     bend = [np.abs(u - np.linspace(0, 1, len(u))).max() for u in inside]
     assert np.median(bend) > 0.05
 
