@@ -177,7 +177,6 @@ def save_alignment(
     import matplotlib.pyplot as plt
 
     from lacbook.viz.frames import plot_alignment, side_by_side
-    from lacbook.viz.style import use_theme
 
     report = {
         "videos": list(names),
@@ -194,7 +193,6 @@ def save_alignment(
     }
     with whole_file(out / "alignment.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n")
-    use_theme()
     figure = plot_alignment(
         frames[0],
         frames[1],
@@ -202,7 +200,7 @@ def save_alignment(
         alignment.path,
         posterior=alignment.posterior,
         phases=phases,
-        fps=fps[0],
+        fps=(fps[0], fps[1]),
         title=f"{names[0]} and {names[1]}: score {alignment.score:.1f}",
     )
     with whole_file(out / "alignment.png") as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ def demo(config: Config = DEMO, out: Path = Path("runs/demo")) -> None:
     """Watch LAC learn to align the embedded Puppets videos, in a few minutes on a laptop.
 
     Trains, prints the metrics beside the controls', and leaves in the run folder the checkpoint, metrics.csv,
-    evaluation.csv, embeddings.npz, figures, alignment.png and aligned.mp4. An earlier demo there is replaced.
+    evaluation.csv, embeddings.npz, figures, alignment.png and aligned.mp4. A run that is there is replaced.
 
     For example:
       lacbook demo
@@ -82,7 +83,16 @@ def evaluate(checkpoint: tuple[Path, ...], root: Path | None = None, out: Path |
     from lacbook.evaluate import as_markdown, save_table
     from lacbook.evaluate import evaluate as measure
 
+    if not checkpoint:
+        raise InputError("checkpoint: expected one run folder or more, found none")
+    if out is not None and out.is_dir():
+        raise InputError(f"out: {out} is a folder; expected the name of a .csv file")
     runs = [_load(run, root) for run in checkpoint]  # all are read before the first is measured
+    for run, (config, _) in zip(checkpoint[1:], runs[1:], strict=True):
+        if dataclasses.replace(config, seed=runs[0][0].seed) != runs[0][0]:
+            raise InputError(f"checkpoint: {run} differs from {checkpoint[0]} in more than its seed")
+    if len({config.seed for config, _ in runs}) < len(runs):
+        raise InputError("checkpoint: two runs have the same seed; expected one run a seed")
     tables = []
     for run, (config, learner) in zip(checkpoint, runs, strict=True):
         tables.append(measure(config, learner.encoder).assign(seed=config.seed))
@@ -184,6 +194,8 @@ def render(out: Path, seed: int = 0) -> None:
     """
     from lacbook.data.puppets import render_dataset
 
+    if seed < 0:
+        raise InputError(f"seed: expected 0 or above, found {seed}")
     render_dataset(out, seed)
     print(f"rendered: {out}")
 
@@ -193,8 +205,6 @@ app.command(data_app, name="data", help="Make data sets: lacbook data render --h
 
 def _load(checkpoint: Path, root: Path | None):  # type: ignore[no-untyped-def]
     """A run and its configuration, the latter with another root where one is given."""
-    import dataclasses
-
     from lacbook.train import load_run
 
     config, learner = load_run(checkpoint)
@@ -208,7 +218,7 @@ def main(args: Sequence[str] | None = None) -> None:
             prog="lacbook", description=__import__("lacbook").__doc__, args=args, config=(OmitArgPrefixes,)
         )
     except InputError as error:
-        print(f"lacbook: {error}", file=sys.stderr)
+        print("lacbook:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("lacbook: interrupted; a training run continues with --resume", file=sys.stderr)

@@ -38,8 +38,11 @@ METRICS = (
 
 
 def in_order(clips: Sequence[Clip], seed: int) -> list[Clip]:
-    """Training clips in the seeded order whose first 10 and 50 % label the probes, then the test clips."""
-    train = [clip for clip in clips if clip.split == "train"]
+    """Training clips in the seeded order whose first 10 and 50 % label the probes, then the test clips.
+
+    The order depends on the names of the clips and the seed, not on the order they come in.
+    """
+    train = sorted((clip for clip in clips if clip.split == "train"), key=lambda clip: clip.video_id)
     order = np.random.default_rng(seed).permutation(len(train))
     return [train[k] for k in order] + [clip for clip in clips if clip.split == "test"]
 
@@ -76,9 +79,9 @@ def evaluate(config: TrainConfig, encoder: VideoEncoder, clips: Sequence[Clip] |
     """Measure a trained encoder and the controls by the same protocol.
 
     Metrics are taken for each action and averaged. Controls: ``majority`` (the commonest training phase),
-    ``raw`` (16 x 16 grey pixels by PCA to 64, or the poses themselves), ``time_only`` (functions of t / T),
-    ``untrained`` (the same encoder before training). All but ``majority`` are scaled to unit length like the
-    embeddings.
+    ``raw`` (16 x 16 grey pixels by PCA to 64, or the poses themselves, standardised), ``time_only``
+    (functions of t / T, standardised), ``untrained`` (the same encoder before training). All but ``majority``
+    are scaled to unit length like the embeddings. Only training clips decide means, scales and components.
 
     Parameters
     ----------
@@ -101,11 +104,12 @@ def evaluate(config: TrainConfig, encoder: VideoEncoder, clips: Sequence[Clip] |
     import pandas as pd
 
     clips = in_order(config.load_clips() if clips is None else clips, config.seed)
-    for split in ("train", "test"):
-        if sum(clip.split == split for clip in clips) < 2:
-            raise InputError(
-                f"data: {config.data} has fewer than two {split} clips; the protocol needs pairs"
-            )
+    for action in sorted({clip.action for clip in clips}):
+        for split in ("train", "test"):
+            if sum(clip.split == split and clip.action == action for clip in clips) < 2:
+                raise InputError(
+                    f"data: {config.data} has fewer than two {split} clips of {action}; pairs are needed"
+                )
     torch.manual_seed(config.seed)
     untrained = Learner(config, pose_dim(clips)).encoder.eval()
     methods: dict[str, Callable[[], Sequence[NDArray]]] = {
@@ -149,13 +153,13 @@ def measure(clips: Sequence[Clip], z: Sequence[NDArray]) -> dict[str, float]:
 def raw_features(clips: Sequence[Clip], pixels: int = 16, components: int = 64) -> list[NDArray]:
     """What the encoder is given: small grey frames by PCA on the training clips, or poses; unit length."""
     if pose_dim(list(clips)) is not None:
-        return _unit([clip.values for clip in clips], clips)
+        return _standardised([clip.values for clip in clips], clips)
     from sklearn.decomposition import PCA
 
     grey = [_small_grey(clip.values, pixels) for clip in clips]
     train = np.concatenate([g for g, clip in zip(grey, clips, strict=True) if clip.split == "train"])
     pca = PCA(min(components, *train.shape), random_state=0).fit(train)
-    return _unit([pca.transform(g) for g in grey], clips)
+    return [_unit(pca.transform(g)) for g in grey]
 
 
 def time_features(clips: Sequence[Clip]) -> list[NDArray]:
@@ -164,7 +168,7 @@ def time_features(clips: Sequence[Clip]) -> list[NDArray]:
     for clip in clips:
         u = np.arange(len(clip)) / len(clip)
         features.append(np.stack([u, u**2, u**3, np.sin(2 * np.pi * u), np.cos(2 * np.pi * u)], axis=1))
-    return _unit(features, clips)
+    return _standardised(features, clips)
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
@@ -232,15 +236,20 @@ def save_embeddings(path: Path, clips: Sequence[Clip], z: Sequence[NDArray]) -> 
 
 
 def _majority(clips: Sequence[Clip]) -> dict[str, float]:
-    """Accuracy of always naming the commonest training phase; other metrics need an embedding."""
-    scores = []
-    for action in sorted({clip.action for clip in clips}):
-        train, test = (
-            np.concatenate([c.phase for c in clips if c.action == action and c.split == split])
-            for split in ("train", "test")
-        )
-        scores.append((test[test >= 0] == np.bincount(train[train >= 0]).argmax()).mean())
-    return {name: float(np.mean(scores)) if name.startswith("acc@") else float("nan") for name in METRICS}
+    """Accuracy of always naming the commonest phase of the labelled clips; the rest needs an embedding."""
+    values = dict.fromkeys(METRICS, float("nan"))
+    for fraction, name in zip(FRACTIONS, METRICS, strict=False):
+        scores = []
+        for action in sorted({clip.action for clip in clips}):
+            train, test = (
+                [c.phase for c in clips if c.action == action and c.split == split]
+                for split in ("train", "test")
+            )
+            known = np.concatenate(train[: max(1, int(fraction * len(train)))])
+            asked = np.concatenate(test)
+            scores.append((asked[asked >= 0] == np.bincount(known[known >= 0]).argmax()).mean())
+        values[name] = float(np.mean(scores))
+    return values
 
 
 def _select(
@@ -251,12 +260,16 @@ def _select(
     return [clips[k] for k in chosen], [z[k] for k in chosen]
 
 
-def _unit(features: Sequence[NDArray], clips: Sequence[Clip]) -> list[NDArray]:
-    """Standardise by the training clips, then scale every frame to unit length as embeddings are."""
+def _unit(features: NDArray) -> NDArray:
+    """Scale every frame to unit length, as embeddings are."""
+    return np.asarray(features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-12))
+
+
+def _standardised(features: Sequence[NDArray], clips: Sequence[Clip]) -> list[NDArray]:
+    """Standardise by the training clips, then scale every frame to unit length."""
     train = np.concatenate([x for x, clip in zip(features, clips, strict=True) if clip.split == "train"])
     mean, scale = train.mean(0), train.std(0) + 1e-8
-    scaled = [(x - mean) / scale for x in features]
-    return [x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-12) for x in scaled]
+    return [_unit((x - mean) / scale) for x in features]
 
 
 def _small_grey(frames: NDArray[np.uint8], pixels: int) -> NDArray:

@@ -6,19 +6,17 @@ import dataclasses
 import math
 import pickle
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from lacbook.data import DATASETS, load_clips
+from lacbook.config import TrainConfig
 from lacbook.data.clips import Clip
 from lacbook.data.sampling import SHORTEST_CLIP, TwoViews, collate
 from lacbook.data.transforms import augmentation
@@ -26,149 +24,9 @@ from lacbook.errors import InputError
 from lacbook.files import whole_file
 from lacbook.losses.lac import LACLoss
 from lacbook.losses.scl import SCLLoss
-from lacbook.models.encoder import EncoderConfig, VideoEncoder
+from lacbook.models.encoder import VideoEncoder
 
-LOSSES = ("lac", "scl")
 CONFIG, LOG, STATE, WEIGHTS = "config.yaml", "metrics.csv", "state.pt", "model.safetensors"
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """All that decides a training run.
-
-    Parameters
-    ----------
-    data : str
-        Data set: puppets or ui-prmd.
-    root : str, optional
-        Folder of the data; Puppets come with lacbook.
-    action : str, optional
-        One action of Puppets (pour, squat, throw, jumping_jack); all when left out.
-    movement : str, optional
-        One movement of UI-PRMD, such as deep_squat; all when left out.
-    idle : int
-        Longest idle head and tail added to a UI-PRMD clip, frames.
-    size : int
-        Height and width of the frames that the encoder sees, pixels.
-    loss : str
-        lac, or scl for its contrastive part alone.
-    local_weight : float
-        Weight of LAC's local term.
-    temperature : float
-        Of the soft alignment in the local term.
-    gap_open : float
-        Where the learned cost of a gap's first frame starts, in units of similarity.
-    gap_extend : float
-        Where the learned cost of each further frame starts.
-    margin : float
-        Where the learned margin starts: the cosine at which two frames count as unrelated.
-    epochs : int
-        Passes over the training clips.
-    batch_size : int
-        Clips in a step.
-    view_length : int
-        Most frames T in a view; a pair of views has between half of them and all.
-    lr : float
-        Adam's learning rate at its peak; it falls to 0 along a cosine.
-    weight_decay : float
-        Adam's weight decay.
-    clip_norm : float
-        Largest norm of the gradient.
-    seed : int
-        Of weights, views, augmentation and the order of the training clips.
-    encoder : EncoderConfig
-        Shape of the model.
-    accelerator : str
-        Device, in Lightning Fabric's words: auto, cpu, cuda, mps.
-    precision : str
-        In Lightning Fabric's words: 32-true, bf16-mixed.
-    """
-
-    data: str = "puppets"
-    root: str | None = None
-    action: str | None = None
-    movement: str | None = None
-    idle: int = 60
-    size: int = 64
-    loss: str = "lac"
-    local_weight: float = 0.1
-    temperature: float = 0.1
-    gap_open: float = 0.2
-    gap_extend: float = 0.1
-    margin: float = 0.5
-    epochs: int = 40
-    batch_size: int = 4
-    view_length: int = 64
-    lr: float = 1e-3
-    weight_decay: float = 1e-5
-    clip_norm: float = 10.0
-    seed: int = 0
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    accelerator: str = "auto"
-    precision: str = "32-true"
-
-    def __post_init__(self) -> None:
-        for name, options in (("data", DATASETS), ("loss", LOSSES)):
-            if getattr(self, name) not in options:
-                raise InputError(
-                    f"{name}: {getattr(self, name)!r} is unknown; choose from {', '.join(options)}"
-                )
-        for name in ("epochs", "batch_size", "size", "lr", "temperature", "gap_open", "gap_extend"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}: expected a number above 0, found {getattr(self, name)}")
-        for name in ("seed", "idle"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name}: expected 0 or above, found {getattr(self, name)}")
-        if self.view_length < SHORTEST_CLIP:
-            raise InputError(
-                f"view_length: expected at least {SHORTEST_CLIP} frames, found {self.view_length}"
-            )
-        self.encoder.check()
-
-    @property
-    def frame_encoder(self) -> str:
-        """The frame encoder, ``"auto"`` turned into the one that fits the data."""
-        fitting = "pose" if self.data == "ui-prmd" else "conv"
-        return fitting if self.encoder.frame_encoder == "auto" else self.encoder.frame_encoder
-
-    @property
-    def modality(self) -> str:
-        """``"frames"`` or ``"poses"``, whichever the frame encoder reads."""
-        return "poses" if self.frame_encoder == "pose" else "frames"
-
-    def load_clips(self) -> list[Clip]:
-        """Read the clips this run is about (`lacbook.data.load_clips`)."""
-        return load_clips(
-            self.data,
-            self.root,
-            action=self.action,
-            movement=self.movement,
-            modality=self.modality,
-            size=self.size,
-            idle=self.idle,
-        )
-
-    def save(self, path: Path) -> None:
-        """Write as YAML."""
-        with whole_file(path) as temporary:
-            temporary.write_text(yaml.safe_dump(dataclasses.asdict(self), sort_keys=False))
-
-    @classmethod
-    def load(cls, path: Path) -> TrainConfig:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        InputError
-            The file is missing or is not such a configuration.
-        """
-        if not path.is_file():
-            raise InputError(f"checkpoint: {path} is missing; expected a run folder made by `lacbook train`")
-        try:
-            values = yaml.safe_load(path.read_text())
-            return cls(**{**values, "encoder": EncoderConfig(**values["encoder"])})
-        except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
-            raise InputError(f"checkpoint: {path} is not a lacbook configuration ({error})") from error
 
 
 class Learner(nn.Module):
@@ -191,7 +49,12 @@ class Learner(nn.Module):
 
     def forward(self, views: Tensor, steps: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Loss parts of B clips: the first B of the 2B `views` [2B, T, ...] pair with the last B."""
-        z_u, z_v = self.encoder(views, lengths).chunk(2)
+        z = self.encoder(views, lengths)
+        if not torch.isfinite(z).all():
+            raise InputError(
+                "the embeddings are no longer finite: the data hold such values, or lr is too high"
+            )
+        z_u, z_v = z.chunk(2)
         steps_u, steps_v = steps.chunk(2)
         return self.loss(z_u, z_v, steps_u, steps_v, torch.stack(lengths.chunk(2), dim=1))
 
@@ -233,17 +96,24 @@ def fit(
     ------
     InputError
         `out` holds a run and neither `resume` nor `overwrite` is given, or a run of another configuration;
-        the data are missing, broken or too short.
+        the data are missing, broken or too short; the loss or the embeddings are no longer finite, in which
+        case `out` keeps the epochs before.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"out: {out} is a file; expected a folder for the run")
-    if (out / CONFIG).exists() and not overwrite:
+    if any((out / name).exists() for name in (CONFIG, LOG, STATE, WEIGHTS)) and not overwrite:
         if not resume:
             raise InputError(
                 f"out: {out} already holds a run; give --resume to continue it, or another folder"
             )
         _check_same_config(TrainConfig.load(out / CONFIG), config, out)
+    from lightning_fabric import Fabric
+
+    try:
+        fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise InputError(f"accelerator or precision: cannot be used here ({error})") from error
     clips = config.load_clips() if clips is None else clips
     train = [clip for clip in clips if clip.split == "train"]
     for clip in train:
@@ -253,15 +123,6 @@ def fit(
             )
     if not train:
         raise InputError(f"data: no training clips in {config.data} at {config.root or 'the embedded data'}")
-    from lightning_fabric import Fabric
-
-    try:
-        fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"accelerator or precision: cannot be used here ({error})") from error
-    if overwrite and out.exists():
-        for name in (CONFIG, LOG, STATE, WEIGHTS):
-            (out / name).unlink(missing_ok=True)
     torch.manual_seed(config.seed)
     learner = Learner(config, pose_dim(train))
     optimizer = torch.optim.Adam(learner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -288,6 +149,9 @@ def fit(
             raise InputError(
                 f"out: {out / STATE} cannot be resumed from ({reason}); remove {out} to start afresh"
             ) from error
+    if overwrite:
+        for name in (STATE, WEIGHTS, LOG):  # what resuming would trust goes first
+            (out / name).unlink(missing_ok=True)
     config.save(out / CONFIG)
     progress = tqdm(
         range(first, config.epochs),
@@ -308,9 +172,7 @@ def fit(
             result = model(augment(views), steps, lengths)
             parts.append({name: value.item() for name, value in result.items()})
             if not math.isfinite(loss := parts[-1]["loss"]):
-                raise FloatingPointError(
-                    f"the loss of epoch {epoch} is {loss}; {out} keeps the epochs before it"
-                )
+                raise InputError(f"the loss of epoch {epoch} is {loss}; a lower lr may help")
             optimizer.zero_grad()
             fabric.backward(result["loss"])
             fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)

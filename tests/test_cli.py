@@ -107,6 +107,9 @@ def test_help_shows_an_example(command, capsys):
         (["--positions", "nope"], "positions: 'nope' is unknown; choose from rotary, sinusoidal, none"),
         (["--frame-encoder", "nope"], "frame_encoder: 'nope' is unknown; choose from auto, conv, pose"),
         (["--dim", "33"], "dim: 33 is not a multiple of twice the 4 heads"),
+        (["--heads", "0"], "heads: expected 1 or more, found 0"),
+        (["--margin", "nan"], "margin: expected a cosine from -1 to 1, found nan"),
+        (["--accelerator", "tpu"], "accelerator or precision: cannot be used here"),
         (["--size", "200"], "size must be from 1 to 96 pixels, got 200"),
         (["--action", "dance"], "dance"),
         (["--root", "nowhere"], "nowhere"),
@@ -192,6 +195,24 @@ def test_evaluate_prints_and_saves_the_table(copied, capsys):
     for name in {*table["method"], *table["metric"]}:
         assert name in printed
     assert {"lac", "majority", "raw", "time_only", "untrained"} == set(table["method"])
+
+
+def test_evaluate_refuses_what_cannot_be_joined(refused, copied, frames, tmp_path):
+    assert "expected one run folder or more" in refused("evaluate", "--checkpoint")
+    assert "is a folder" in refused("evaluate", "--checkpoint", copied, "--out", tmp_path)
+    other = shutil.copytree(frames, tmp_path / "other")
+    assert "in more than its seed" in refused("evaluate", "--checkpoint", copied, other)
+    assert "the same seed" in refused("evaluate", "--checkpoint", copied, copied)
+
+
+def test_a_refusal_is_one_line_whatever_a_library_says(refused, copied):
+    (copied / CONFIG).write_text("epochs: [")
+    assert "is not a lacbook configuration" in refused("embed", "--checkpoint", copied, "--out", "z.npz")
+
+
+def test_render_refuses_a_bad_seed_or_place(refused, videos, tmp_path):
+    assert "seed: expected 0" in refused("data", "render", "--seed", "-1", "--out", tmp_path / "out")
+    assert "cannot be made" in refused("data", "render", "--out", videos[0] / "puppets")
 
 
 @pytest.mark.slow

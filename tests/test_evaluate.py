@@ -81,6 +81,14 @@ def test_training_clips_come_in_an_order_that_the_seed_decides(toy_clips):
     assert test == ["toy_8", "toy_7", "toy_6"]
 
 
+def test_the_order_does_not_depend_on_the_order_before(toy_clips):
+    def names(clips):
+        return [clip.video_id for clip in clips]
+
+    once = evaluate.in_order(toy_clips, seed=3)
+    assert names(evaluate.in_order(once, seed=3)) == names(once)
+
+
 def test_embedding_a_clip_alone_gives_unit_vectors_of_every_frame(encoder, toy_clips):
     z = evaluate.embed(encoder, toy_clips)
     assert [frames.shape for frames in z] == [(len(clip), 8) for clip in toy_clips]

@@ -191,11 +191,48 @@ def test_views_depend_on_seed_epoch_and_clip(toy_clips):
     assert len({tuple(s) for s in (steps(0, 0), steps(1, 0), steps(0, 1), steps(0, 0, index=1))}) == 4
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, toy_clips):
+def test_views_are_of_mixed_length_but_equal_within_a_pair(toy_clips):
+    pairs = TwoViews([toy_clips[0]] * 200, 12, 0)
+    lengths = [tuple(len(steps) for _, steps in pairs[k]) for k in range(200)]
+    assert all(first == second for first, second in lengths)
+    assert {first for first, _ in lengths} == set(range(6, 13))
+
+
+@pytest.mark.parametrize("loss", ["lac", "scl"])
+def test_data_that_are_not_finite_stop_the_run(tmp_path, toy_clips, loss):
     bad = dataclasses.replace(toy_clips[0], values=np.full_like(toy_clips[0].values, np.nan))
-    with pytest.raises(FloatingPointError, match="the loss of epoch 0 is nan"):
-        fit(dataclasses.replace(CONFIGURATION, loss="scl"), tmp_path / "run", clips=[bad, *toy_clips[1:]])
+    with pytest.raises(InputError, match="the embeddings are no longer finite"):
+        fit(dataclasses.replace(CONFIGURATION, loss=loss), tmp_path / "run", clips=[bad, *toy_clips[1:]])
     assert not (tmp_path / "run" / WEIGHTS).exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_epochs_before(
+    tmp_path, toy_clips, monkeypatch
+):
+    save = train._save
+
+    def save_and_spoil(out, learner, *args):
+        save(out, learner, *args)
+        learner.loss.forward = lambda *_: {"loss": torch.tensor(float("inf"))}
+
+    monkeypatch.setattr(train, "_save", save_and_spoil)
+    with pytest.raises(InputError, match="the loss of epoch 1 is inf; a lower lr may help"):
+        fit(CONFIGURATION, tmp_path / "run", clips=toy_clips)
+    assert len(log(tmp_path / "run")) == 1
+    load_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", [CONFIG, LOG, STATE, WEIGHTS])
+def test_any_file_of_a_run_protects_its_folder(tmp_path, toy_clips, run, name):
+    left = tmp_path / "left" / name
+    left.parent.mkdir()
+    shutil.copy(run / name, left)
+    with pytest.raises(InputError, match="already holds a run"):
+        fit(CONFIGURATION, left.parent, clips=toy_clips)
+    if name == STATE:
+        with pytest.raises(InputError, match=f"{CONFIG} is missing"):
+            fit(CONFIGURATION, left.parent, resume=True, clips=toy_clips)
+    assert left.read_bytes() == (run / name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -207,6 +244,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, toy_clips):
         ({"lr": float("nan")}, "lr: expected a number above 0, found nan"),
         ({"view_length": 1}, "view_length: expected at least 2 frames, found 1"),
         ({"seed": -1}, "seed: expected 0 or above, found -1"),
+        ({"seed": 10**20}, "seed: expected 0 or above, found 1"),
+        ({"temperature": float("inf")}, "temperature: expected a number above 0, found inf"),
+        ({"margin": float("nan")}, "margin: expected a cosine from -1 to 1, found nan"),
+        ({"weight_decay": -1.0}, "weight_decay: expected 0 or above, found -1.0"),
         ({"idle": -1}, "idle: expected 0 or above, found -1"),
     ],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
 from lacbook.data.clips import Clip, data_dir
 from lacbook.data.puppet_drawing import SIZE
@@ -78,8 +79,6 @@ def render_dataset(
     ValueError
         A subject or action is unknown, or none is given.
     """
-    from tqdm.auto import tqdm
-
     out, subjects, actions = Path(out), sorted(set(subjects)), list(actions)
     if not subjects or not set(subjects) <= set(range(SUBJECTS)):
         raise ValueError(f"subjects must be some of 0 to {SUBJECTS - 1}, got {subjects}")
@@ -89,7 +88,10 @@ def render_dataset(
     clips = itertools.product([action for action in ACTIONS if action in actions], subjects, range(TAKES))
     plans = [plan_clip(subject, action, take, seed) for action, subject, take in clips]
     fresh = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
-    fresh.mkdir(parents=True)
+    try:
+        fresh.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror})") from error
     try:
         for plan in tqdm(plans, desc="render", unit="clip", disable=not progress):
             write_video(fresh / f"{plan.video_id}.mp4", render_clip(plan), FPS, crf=CRF, preset="veryslow")
@@ -187,12 +189,15 @@ def load_puppets(
     root = data_dir() / "puppets" if root is None else Path(root)
     notes = _read_annotations(root)
     ends = np.cumsum(notes["n_frames"])
+    chosen = [
+        k
+        for k in range(len(ends))
+        if split in (None, notes["split"][k]) and action in (None, notes["action"][k])
+    ]
     clips = []
-    for k, (end, length) in enumerate(zip(ends, notes["n_frames"], strict=True)):
-        if (split or notes["split"][k]) != notes["split"][k] or (action or notes["action"][k]) != notes[
-            "action"
-        ][k]:
-            continue
+    # Poses are there at once; a first decoding of all videos takes some seconds.
+    for k in tqdm(chosen, desc="decode", unit="clip", leave=False, disable=modality == "poses"):
+        end, length = ends[k], notes["n_frames"][k]
         frames = slice(end - length, end)
         phase = notes["phase"][frames].astype(np.int64)
         if modality == "poses":

@@ -2,8 +2,14 @@
 
 Vakanski et al. 2018, doi 10.3390/data3010002, PDDL 1.0.
 
-Reads the packed form: ``vicon_17markers_25hz.npz`` (17 markers, 25 Hz, whole millimetres) and ``phases.csv``
-(five key events for each repetition).
+Reads the packed form, two files whose repetitions come in the same order:
+
+- ``vicon_17markers_25hz.npz``: ``positions_mm`` [frames, 17, 3], whole millimetres x, y, z (z up), 25 Hz, one
+  repetition after another, a marker that the cameras lost being (0, 0, 0); ``n_frames``, ``movement``,
+  ``subject``, ``repetition`` of each (numbers from 1); ``marker_names``, ``movement_names``.
+- ``phases.csv``: ``movement``, ``subject``, ``repetition``, ``valid`` (1 where all five events were found)
+  and ``event_1`` to ``event_5``, frames counted from 0 within the repetition: the progress of the movement
+  (for a squat how far the pelvis sank) rises through 10 and 50 %, peaks, falls through 50 and 10 %.
 """
 
 from __future__ import annotations
@@ -64,10 +70,11 @@ def load_ui_prmd(
     """
     root = Path(root)
     packed, names, movement_names = _read_positions(root / POSITIONS_FILE)
-    rows = _read_events(root / PHASES_FILE)
-    if len(rows) != len(packed[0]):
+    keys, rows = _read_events(root / PHASES_FILE)
+    if keys != packed[0]:
         raise InputError(
-            f"root: {root / PHASES_FILE} has {len(rows)} rows; expected {len(packed[0])}, one a repetition"
+            f"root: the {len(keys)} rows of {root / PHASES_FILE} are not the {len(packed[0])} repetitions of"
+            f" {POSITIONS_FILE}, in the same order"
         )
     if movement is not None and movement not in movement_names:
         raise InputError(f"movement: {movement!r} is not in {root}; choose from {', '.join(movement_names)}")
@@ -119,17 +126,19 @@ def _read_positions(
         raise InputError(f"root: {path} is not in the packed UI-PRMD form ({error})") from error
 
 
-def _read_events(path: Path) -> list[NDArray[np.int64] | None]:
-    """The five events of every repetition, None where the rule found fewer."""
+def _read_events(path: Path) -> tuple[list[tuple[int, int, int]], list[NDArray[np.int64] | None]]:
+    """(keys, the five events of every repetition, None where the rule found fewer)."""
     if not path.is_file():
         raise InputError(
             f"root: {path} is missing; expected the packed UI-PRMD files {POSITIONS_FILE} and {PHASES_FILE}"
         )
     with path.open(newline="") as file:
         try:
-            return [
+            rows = list(csv.DictReader(file))
+            keys = [(int(row["movement"]), int(row["subject"]), int(row["repetition"])) for row in rows]
+            return keys, [
                 np.array([int(row[f"event_{k}"]) for k in range(1, 6)]) if row["valid"] == "1" else None
-                for row in csv.DictReader(file)
+                for row in rows
             ]
         except (KeyError, ValueError, TypeError, csv.Error) as error:
             raise InputError(f"root: {path} is not a table of UI-PRMD phases ({error})") from error
@@ -140,14 +149,14 @@ def _fill_lost(positions: NDArray, names: list[str]) -> NDArray:
     filled = positions.copy()
     seen = (positions != 0).any(axis=2)
     frame = np.arange(len(positions))
-    for k, name in enumerate(names):
-        if seen[:, k].all():
-            continue
-        if not seen[:, k].any():
-            filled[:, k] = filled[:, names.index(SUBSTITUTES[name])]
-            continue
+    for k in np.flatnonzero(~seen.all(axis=0) & seen.any(axis=0)):
         for axis in range(3):
             filled[:, k, axis] = np.interp(frame, frame[seen[:, k]], positions[seen[:, k], k, axis])
+    for k in np.flatnonzero(~seen.any(axis=0)):
+        substitute = SUBSTITUTES.get(names[k])
+        if substitute is None or not seen[:, names.index(substitute)].any():
+            raise InputError(f"root: a repetition without marker {names[k]}, and nothing to put in its place")
+        filled[:, k] = filled[:, names.index(substitute)]
     return filled
 
 

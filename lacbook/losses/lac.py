@@ -8,8 +8,6 @@ minus the true one.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -117,7 +115,8 @@ class GapPenalties(nn.Module):
 
     def __init__(self, gap_open: float = 0.2, gap_extend: float = 0.1) -> None:
         super().__init__()
-        start = torch.tensor([math.log(math.expm1(gap_open)), math.log(math.expm1(gap_extend))])
+        penalties = torch.tensor([gap_open, gap_extend])
+        start = penalties + torch.log(-torch.expm1(-penalties))  # the inverse of the softplus
         self.raw = nn.Parameter(start.clone())
         self.register_buffer("start", start)
 

@@ -65,6 +65,11 @@ class EncoderConfig:
                 raise InputError(
                     f"{name}: {getattr(self, name)!r} is unknown; choose from {', '.join(options)}"
                 )
+        for name in ("dim", "layers", "heads", "hidden", "embedding_dim"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: expected 1 or more, found {getattr(self, name)}")
+        if not 0 <= self.drop < 1:
+            raise InputError(f"drop: expected at least 0 and below 1, found {self.drop}")
         if self.dim % (2 * self.heads):
             raise InputError(f"dim: {self.dim} is not a multiple of twice the {self.heads} heads")
 

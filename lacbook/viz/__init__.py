@@ -1,4 +1,4 @@
-"""Figures of the course. Every function takes ``ax`` and returns it; sliders are in `lacbook.viz.widgets`."""
+"""Figures of the course. What draws one plot takes ``ax`` and returns it; sliders: `lacbook.viz.widgets`."""
 
 from .curves import plot_learning_curves, plot_metrics
 from .frames import plot_alignment, plot_matched_frames, side_by_side

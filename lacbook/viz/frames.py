@@ -30,6 +30,11 @@ def _video(frames: ArrayLike, name: str) -> NDArray[np.uint8]:
     return video
 
 
+def _rates(fps: float | tuple[float, float]) -> tuple[float, float]:
+    """Frames per second of A and of B."""
+    return fps if isinstance(fps, tuple) else (fps, fps)
+
+
 def _spread(path: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """At most n matches, evenly spread along the path, first and last included."""
     return path[np.linspace(0, len(path) - 1, min(n, len(path))).round().astype(int)]
@@ -41,7 +46,7 @@ def plot_matched_frames(
     path: ArrayLike,
     *,
     n: int = 8,
-    fps: float = 25.0,
+    fps: float | tuple[float, float] = 25.0,
     ax: Axes | None = None,
 ) -> Axes:
     """Strip of matched frames, evenly spread along the path: A above, B below, times in seconds under them.
@@ -54,8 +59,8 @@ def plot_matched_frames(
         Matches (i, j). An empty path gives an empty strip that says so.
     n : int
         Number of pairs; fewer when the path is shorter.
-    fps : float
-        Frames per second of both videos.
+    fps : float or (float, float)
+        Frames per second of both videos, or of each.
     ax : Axes, optional
         A new figure by default.
 
@@ -72,6 +77,7 @@ def plot_matched_frames(
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     pairs = as_path(path, len(a), len(b))
+    rate_a, rate_b = _rates(fps)
     height_a, height_b = (WIDE * video.shape[1] / video.shape[2] for video in (a, b))
     if ax is None:
         _, ax = plt.subplots(
@@ -88,9 +94,9 @@ def plot_matched_frames(
             ax.imshow(
                 frame, extent=(middle - WIDE / 2, middle + WIDE / 2, low, high), interpolation="antialiased"
             )
-        ax.text(middle, top - 0.03, f"{i / fps:.2f} s", ha="center", va="top", fontsize="small")
+        ax.text(middle, top - 0.03, f"{i / rate_a:.2f} s", ha="center", va="top", fontsize="small")
         ax.plot([middle, middle], [height_b + 0.02, height_b + 0.12], color=MUTED, lw=1.5)
-        ax.text(middle, -0.03, f"{j / fps:.2f} s", ha="center", va="top", fontsize="small")
+        ax.text(middle, -0.03, f"{j / rate_b:.2f} s", ha="center", va="top", fontsize="small")
     for name, low, high in (("A", top, top + height_a), ("B", 0.0, height_b)):
         ax.text(-0.08, (low + high) / 2, name, ha="right", va="center", fontweight="bold")
     ax.set(xlim=(-0.3, n), ylim=(-0.26, top + height_a), aspect="equal")
@@ -130,7 +136,7 @@ def plot_alignment(
     *,
     posterior: ArrayLike | None = None,
     phases: tuple[ArrayLike, ArrayLike] | None = None,
-    fps: float = 25.0,
+    fps: float | tuple[float, float] = 25.0,
     title: str | None = None,
 ) -> Figure:
     """The whole alignment of two videos in one figure, 900 pixels wide.
@@ -144,8 +150,8 @@ def plot_alignment(
         The two videos.
     similarity, path, posterior, phases
         As in `plot_similarity`.
-    fps : float
-        Frames per second of both videos.
+    fps : float or (float, float)
+        Frames per second of both videos, or of each.
     title : str, optional
         Printed on top.
 
@@ -192,12 +198,12 @@ def plot_alignment(
         above.set(yticks=[], xlabel="video B, time (s)")
         above.xaxis.tick_top()
         above.xaxis.set_label_position("top")
-        for axis, frames in ((side.yaxis, len(a)), (above.xaxis, len(b))):
+        for axis, frames, rate in zip((side.yaxis, above.xaxis), (len(a), len(b)), _rates(fps), strict=True):
             seconds = next(
-                s for s in (0.5, 1, 2, 5, 10, 30, 60, 300, 3600) if frames / fps / s <= 8 or s == 3600
+                s for s in (0.5, 1, 2, 5, 10, 30, 60, 300, 3600) if frames / rate / s <= 8 or s == 3600
             )
-            axis.set_major_locator(MultipleLocator(seconds * fps))
-            axis.set_major_formatter(FuncFormatter(lambda frame, _: f"{frame / fps:g}"))
+            axis.set_major_locator(MultipleLocator(seconds * rate))
+            axis.set_major_formatter(FuncFormatter(lambda frame, _, rate=rate: f"{frame / rate:g}"))
         handles: list[Line2D | Patch] = [*ax.get_lines()[:1]]
         labels = ["best path (numbers: frames below)"]
         if posterior is not None:

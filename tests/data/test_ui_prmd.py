@@ -38,6 +38,32 @@ def packed(tmp_path):
     return tmp_path, arrays
 
 
+def test_phases_of_other_repetitions_are_refused(packed):
+    folder, _ = packed
+    header, first, second = (folder / PHASES_FILE).read_text().splitlines()
+    (folder / PHASES_FILE).write_text("\n".join([header, second, first]))
+    with pytest.raises(InputError, match="are not the 2 repetitions"):
+        load_ui_prmd(folder)
+
+
+def test_a_substitute_is_filled_before_it_is_copied(packed):
+    folder, arrays = packed
+    arrays["positions_mm"][7, 3] = 0  # RASI, which stands in for LASI, is lost for a frame
+    np.savez(folder / POSITIONS_FILE, **arrays)
+    (clip,) = load_ui_prmd(folder, idle=0)
+    lasi, rasi = clip.values.reshape(20, 4, 3)[:, 2:].swapaxes(0, 1)
+    assert np.allclose(lasi, rasi)
+    assert np.allclose(rasi[7], (rasi[6] + rasi[8]) / 2, atol=1e-6)
+
+
+def test_a_marker_without_a_substitute_is_refused(packed):
+    folder, arrays = packed
+    arrays["positions_mm"][:20, 3] = 0  # neither LASI nor RASI is ever seen
+    np.savez(folder / POSITIONS_FILE, **arrays)
+    with pytest.raises(InputError, match="without marker LASI"):
+        load_ui_prmd(folder)
+
+
 @pytest.mark.shared_data
 def test_every_valid_squat_is_read_once(squats):
     assert len(squats) == 99
@@ -176,7 +202,7 @@ def test_a_broken_table_of_phases_is_refused(packed, text):
 def test_a_table_of_another_length_is_refused(packed):
     path = packed[0] / PHASES_FILE
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
-    with pytest.raises(InputError, match="has 1 rows; expected 2"):
+    with pytest.raises(InputError, match=r"the 1 rows of .* are not the 2 repetitions"):
         load_ui_prmd(packed[0])
 
 

@@ -82,7 +82,7 @@ def test_penalties_learn_what_the_sampler_drops():
     torch.manual_seed(0)
     results = {}
     for name, drop in (("gaps", 4), ("no gaps", 1)):
-        loss = LACLoss(weight=1.0, prior=0.0)
+        loss = LACLoss(weight=1.0, prior=0.0, gap_open=1.0, gap_extend=0.3)
         optimizer = torch.optim.Adam(loss.penalties.parameters(), lr=0.05)
         steps_u = torch.arange(24)[None]
         steps_v = steps_u[:, ::drop]

@@ -6,6 +6,7 @@ import torch
 from lacbook.errors import InputError
 from lacbook.models.encoder import EncoderConfig, VideoEncoder
 from lacbook.models.positions import POSITIONS, rotate, sinusoidal
+from lacbook.models.transformer import TemporalTransformer
 
 SMALL = EncoderConfig(frame_encoder="pose", dim=32, hidden=48, embedding_dim=16)
 
@@ -37,6 +38,19 @@ def test_a_frame_reaches_its_own_clip_and_no_other(kind, positions):
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
+def test_attention_alone_joins_the_frames_of_a_clip(positions):
+    """The encoder's mean over the clip would hide attention that does nothing: the transformer alone."""
+    torch.manual_seed(0)
+    model = TemporalTransformer(16, hidden=16, positions=positions, drop=0.0).eval()
+    features = torch.randn(3, 7, 16)
+    before = model(features, LENGTHS)
+    features[1, 2, 0] += 0.5  # one number of it: the norm of the layers would undo a shift of all
+    changed = (model(features, LENGTHS) - before).abs().amax(2)
+    assert (changed[1, :5] > 1e-6).all()
+    assert (changed[[0, 2]] == 0).all()
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
 @pytest.mark.parametrize("kind", ["conv", "pose"])
 def test_padding_changes_nothing(kind, positions):
     model, batch = encoder(kind, positions), clips(kind)
@@ -54,18 +68,16 @@ def test_embeddings_have_unit_length():
 
 
 def test_rotary_sees_distance_and_not_place():
-    """Shifting a clip in time shifts its embeddings; stretched sinusoidal codes would change them."""
+    """Attention weights of rotated queries and keys stay the same when all come four frames later."""
     batch = clips("pose")[:1]
-    padded = torch.cat([batch, batch], dim=1)  # periodic in time, so that the middle has the same neighbours
     q, k = torch.randn(1, 2, 9, 8), torch.randn(1, 2, 9, 8)
     weights = rotate(q) @ rotate(k).transpose(-1, -2)
     late_q, late_k = (torch.cat([torch.zeros(1, 2, 4, 8), x], dim=2) for x in (q, k))
     assert torch.allclose(
         (rotate(late_q) @ rotate(late_k).transpose(-1, -2))[..., 4:, 4:], weights, atol=1e-4
     )
-    assert not torch.allclose(
-        encoder("pose", "none")(padded, torch.tensor([14])), encoder("pose")(padded, torch.tensor([14]))
-    )
+    lengths = torch.tensor([7])
+    assert not torch.allclose(encoder("pose", "none")(batch, lengths), encoder("pose")(batch, lengths))
 
 
 def test_sinusoidal_codes_are_normalised_time():
@@ -84,6 +96,10 @@ def test_one_frame_is_enough():
         ({"frame_encoder": "resnet"}, "frame_encoder: 'resnet'"),
         ({"positions": "learned"}, "positions: 'learned'"),
         ({"dim": 30}, "dim: 30"),
+        ({"dim": 0}, "dim: expected 1 or more, found 0"),
+        ({"heads": 0}, "heads: expected 1 or more, found 0"),
+        ({"embedding_dim": -1}, "embedding_dim: expected 1 or more, found -1"),
+        ({"drop": 1.0}, "drop: expected at least 0 and below 1, found 1.0"),
     ],
 )
 def test_unknown_options_are_named(options, message):

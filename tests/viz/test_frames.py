@@ -56,6 +56,13 @@ def test_alignment_figure(videos):
             low, high = sorted(image.get_extent()[2:] if axis else image.get_extent()[:2])
             assert abs((low + high) / 2 - image.get_array().max()) <= 0.5
     assert figure.get_suptitle() == "both"
+    rates = plot_alignment(a, b, np.zeros((12, 15)), path, fps=(5.0, 10.0))
+    rates.canvas.draw()
+    side, above, strip = rates.axes[1:4]
+    assert side.yaxis.get_major_formatter()(10, None) == "2"
+    assert above.xaxis.get_major_formatter()(10, None) == "1"
+    (i, j), times = path[0], [text.get_text() for text in strip.texts]
+    assert times[:2] == [f"{i / 5:.2f} s", f"{j / 10:.2f} s"]
     with pytest.raises(ValueError, match="similarity has shape"):
         plot_alignment(a, b, np.zeros((12, 14)), path)
 
