@@ -1,7 +1,7 @@
 # The first use of any target makes .venv and installs lacbook with all it needs into it.
 PYTHON ?= python3
 BIN := .venv/bin
-# Notebooks quick enough for `make test`; .ci/run executes all of them.
+# Notebooks quick enough for `make test`; `make slow` executes all of them.
 QUICK_NOTEBOOKS := notebooks/00_tour.ipynb
 # One thread a process: pytest runs a process a core, and thread pools of several processes get in each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1
@@ -11,9 +11,11 @@ ONE_THREAD := OMP_NUM_THREADS=1
 help:
 	@echo "make demo       train LAC on videos and watch it learn to align them (4 minutes)"
 	@echo "make test       all tests and the quick notebooks"
+	@echo "make slow       the tests that take longer, and every notebook"
 	@echo "make lab        the course, in JupyterLab"
 	@echo "make notebooks  execute every notebook and store its outputs"
 	@echo "make lint       ruff and mypy"
+	@echo "make install    nothing but the installation, which every other target also does"
 	@echo "make clean      remove what was built; runs/ stays"
 
 install: .venv/installed
@@ -21,6 +23,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "lacbook needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
+	@echo "installing into .venv; the first time this takes some minutes"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
@@ -32,6 +35,7 @@ test: install
 
 slow: install
 	$(BIN)/pytest -m "slow and not browser" tests
+	$(BIN)/pytest --nbmake $(filter-out $(QUICK_NOTEBOOKS),$(wildcard notebooks/*.ipynb)) $(QUICK_NOTEBOOKS)
 
 lab: install
 	$(BIN)/jupyter lab --notebook-dir notebooks

@@ -16,7 +16,7 @@ from lacbook.errors import InputError
 from lacbook.train import TrainConfig
 
 Config = Annotated[TrainConfig, tyro.conf.arg(name="")]
-DEMO = TrainConfig(epochs=24)
+DEMO = TrainConfig(epochs=12)
 
 app, data_app = SubcommandApp(), SubcommandApp()
 

@@ -54,8 +54,9 @@ class TrainConfig:
         Passes over the training clips.
     batch_size : int
         Clips in a step.
-    view_length : int
-        Most frames T in a view; a pair of views has between half of them and all.
+    view_length : int, optional
+        Most frames T in a view; a pair of views has between half of them and all. When left out, 64 for Puppets
+        and 96 for UI-PRMD, whose clips are longer.
     lr : float
         Adam's learning rate at its peak; it falls to 0 along a cosine.
     weight_decay : float
@@ -79,15 +80,15 @@ class TrainConfig:
     idle: int = 60
     size: int = 64
     loss: str = "lac"
-    local_weight: float = 0.1
+    local_weight: float = 0.3
     temperature: float = 0.1
     gap_open: float = 0.2
     gap_extend: float = 0.1
     margin: float = 0.5
     epochs: int = 40
     batch_size: int = 4
-    view_length: int = 64
-    lr: float = 1e-3
+    view_length: int | None = None
+    lr: float = 2e-3
     weight_decay: float = 1e-5
     clip_norm: float = 10.0
     seed: int = 0
@@ -109,7 +110,7 @@ class TrainConfig:
                 raise InputError(f"{name}: expected 0 or above, found {getattr(self, name)}")
         if not -1 <= self.margin <= 1:
             raise InputError(f"margin: expected a cosine from -1 to 1, found {self.margin}")
-        if self.view_length < SHORTEST_CLIP:
+        if self.longest_view < SHORTEST_CLIP:
             raise InputError(
                 f"view_length: expected at least {SHORTEST_CLIP} frames, found {self.view_length}"
             )
@@ -120,6 +121,12 @@ class TrainConfig:
         """The frame encoder, ``"auto"`` turned into the one that fits the data."""
         fitting = "pose" if self.data == "ui-prmd" else "conv"
         return fitting if self.encoder.frame_encoder == "auto" else self.encoder.frame_encoder
+
+    @property
+    def longest_view(self) -> int:
+        """`view_length`, or what fits the data."""
+        fitting = 96 if self.data == "ui-prmd" else 64
+        return fitting if self.view_length is None else self.view_length
 
     @property
     def modality(self) -> str:

@@ -130,7 +130,7 @@ def fit(
     augment = fabric.to_device(
         augmentation(config.modality, config.size, 3 if config.data == "ui-prmd" else 2)
     )
-    dataset = TwoViews(train, config.view_length, config.seed)
+    dataset = TwoViews(train, config.longest_view, config.seed)
     order = torch.Generator()
     loader = fabric.setup_dataloaders(
         DataLoader(dataset, config.batch_size, shuffle=True, generator=order, collate_fn=collate)

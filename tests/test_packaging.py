@@ -57,6 +57,11 @@ def test_torch_range_is_the_promised_one():
     assert all(torch.contains(version) for version in ("2.11.0", "2.12.1", "2.13.0"))
 
 
+def test_what_a_wheel_takes_from_outside_the_package_is_there():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert [path for path in wheel["force-include"] if not (ROOT / path).exists()] == []
+
+
 def test_extras_are_there():
     assert set(EXTRAS) == {"notebooks", "video-backbones", "cuda12", "cuda13", "dev"}
 

@@ -135,7 +135,7 @@ class LACLoss(nn.Module):
 
     Parameters
     ----------
-    weight : float, default 0.1
+    weight : float, default 0.3
         Of the local term; 0 leaves CARL's SCL.
     temperature : float, default 0.1
         Of the alignment.
@@ -153,7 +153,7 @@ class LACLoss(nn.Module):
     def __init__(
         self,
         *,
-        weight: float = 0.1,
+        weight: float = 0.3,
         temperature: float = 0.1,
         gap_open: float = 0.2,
         gap_extend: float = 0.1,

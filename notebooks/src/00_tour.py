@@ -65,14 +65,15 @@ print(
 from lacbook.data.puppets import load_puppets
 
 clips = {clip.video_id: clip for clip in load_puppets(split="test", action="squat")}
-a, b = clips["squat_s21_1"], clips["squat_s24_1"]
+a, b = clips["squat_s21_1"], clips["squat_s22_1"]
 print("A:", a.values.shape, "frames, height, width, colours; key events at frames", a.events)
 print("B:", b.values.shape, "key events at frames", b.events)
+print(f"B begins {(b.events[0] - a.events[0]) / a.fps:.2f} seconds later than A")
 
 # %% [markdown]
-# Both puppets squat, in different rooms, seen from different sides. If we pair the frames by the clock,
-# they do not fit: the second puppet starts almost a second later. (Other pairs are two names away; some
-# come out better than this one, some worse.)
+# Both puppets squat, in different rooms and clothes, and at their own pace. If we pair the frames by the
+# clock, they do not fit, since the second puppet starts later. (Put two other names of `clips` above to see
+# other pairs; some come out better than this one, some worse.)
 
 # %%
 from lacbook.viz import plot_matched_frames
@@ -178,8 +179,9 @@ figure = plot_alignment(
 )
 
 # %% [markdown]
-# The same alignment as a video. While the seam between the pictures is blue, matched frames play together;
-# while it is white, one side skips frames and the other waits.
+# The same alignment as a video. While the seam between the pictures is blue, matched frames play together.
+# White means, inside the alignment, that one side skips frames while the other waits; before and after it
+# both simply play.
 
 # %%
 import tempfile
@@ -282,8 +284,8 @@ print(len(train), "training clips and", len(test), "test clips;", features["LAC"
 
 # %% [markdown]
 # Three numbers for each: the accuracy of a logistic regression that was given the labels of a tenth of the
-# training clips, the same with all of them, and the *event error*. The last needs no labels: for every key
-# event of one test clip it takes the most similar frame of another and counts how many frames off it is
+# training clips, the same with all of them, and the *event error*. The last trains no classifier: for every
+# key event of one test clip it takes the most similar frame of another and counts how many frames off it is
 # (the median; lower is better).
 
 # %%
