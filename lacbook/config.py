@@ -55,8 +55,8 @@ class TrainConfig:
     batch_size : int
         Clips in a step.
     view_length : int, optional
-        Most frames T in a view; a pair of views has between half of them and all. When left out, 64 for Puppets
-        and 96 for UI-PRMD, whose clips are longer.
+        Most frames T in a view; a pair of views has between half of them and all. When left out, 64 for
+        Puppets and 96 for UI-PRMD, whose clips are longer.
     lr : float
         Adam's learning rate at its peak; it falls to 0 along a cosine.
     weight_decay : float

@@ -67,8 +67,9 @@ def demo(config: TrainConfig, out: Path) -> None:
     print("4/4  embeddings, figures and a video")
     ordered = in_order(clips, config.seed)
     save_embeddings(out / "embeddings.npz", ordered, embed(learner.encoder, ordered))
+    z_a, z_b = (embed_values(learner.encoder, clip.values) for clip in pair)
     save_alignment(
-        align_embeddings(*(embed_values(learner.encoder, clip.values) for clip in pair), learner, config),
+        align_embeddings(z_a, z_b, learner, config),
         [clip.values for clip in pair],
         [clip.fps for clip in pair],
         (pair[0].video_id, pair[1].video_id),

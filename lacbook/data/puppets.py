@@ -195,8 +195,9 @@ def load_puppets(
         if split in (None, notes["split"][k]) and action in (None, notes["action"][k])
     ]
     clips = []
-    # Poses are there at once; a first decoding of all videos takes some seconds.
-    for k in tqdm(chosen, desc="decode", unit="clip", leave=False, disable=modality == "poses"):
+    # A first decoding of all videos takes some seconds; poses and a few clips are there at once.
+    quick = modality == "poses" or len(chosen) < 100
+    for k in tqdm(chosen, desc="decode", unit="clip", leave=False, disable=quick):
         end, length = ends[k], notes["n_frames"][k]
         frames = slice(end - length, end)
         phase = notes["phase"][frames].astype(np.int64)

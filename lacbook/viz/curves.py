@@ -143,7 +143,7 @@ def plot_metrics(
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
         axes.flat[0].invert_yaxis()
-        for name in axes.flat[0].get_yticklabels():
+        for name in (label for ax in axes[:, 0] for label in ax.get_yticklabels()):
             name.set_fontweight("bold" if name.get_text().lower().startswith("lac") else "normal")
         for ax in axes.flat[len(chosen) :]:
             ax.set_visible(False)

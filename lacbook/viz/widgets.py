@@ -104,7 +104,7 @@ def gap_slider(
         gap_open,
         min=0.0,
         max=max(largest, gap_open),
-        step=0.1,
+        step=max(largest, gap_open) / 50,
         description="gap_open",
         continuous_update=False,
     )
