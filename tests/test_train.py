@@ -20,7 +20,7 @@ from lacbook.train import CONFIG, LOG, STATE, WEIGHTS, TrainConfig, fit, load_ru
 SMALL = EncoderConfig(dim=16, layers=1, heads=2, hidden=16, embedding_dim=8)
 # ui-prmd: poses of three coordinates; the clips are passed, so no root is read.
 CONFIGURATION = TrainConfig(
-    data="ui-prmd", epochs=4, batch_size=3, view_length=12, encoder=SMALL, accelerator="cpu"
+    data="ui-prmd", epochs=4, batch_size=3, view_length=12, lr=1e-3, encoder=SMALL, accelerator="cpu"
 )
 
 

@@ -92,7 +92,7 @@ def gap_slider(
         png = io.BytesIO()
         picture().quantize(palette=palette, dither=Image.Dither.NONE).save(png, "png")
         image.value = png.getvalue()
-        text.value = f"gap_open {opening:.1f}: {len(path)} matched frames"
+        text.value = f"gap_open {opening:.2f}: {len(path)} matched frames"
 
     def changed(change: dict[str, Any]) -> None:
         try:
