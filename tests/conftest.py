@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lacbook.data.clips import Clip
 
@@ -17,6 +18,15 @@ def ui_prmd() -> Path:
     if not UI_PRMD.is_dir():
         pytest.skip("the UI-PRMD motion-capture data are not beside this checkout")
     return UI_PRMD
+
+
+@pytest.fixture
+def one_thread():
+    """Thread pools of several test processes would get in each other's way."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def make_clip(

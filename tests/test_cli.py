@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from lacbook.cli import main
 from lacbook.data.video import read_video, write_video
@@ -21,12 +20,7 @@ FRAMES = ["--action", "squat", "--size", "32", "--view-length", "8", *TINY]
 RESULTS = ("alignment.json", "alignment.png", "aligned.mp4")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(*args):

@@ -1,5 +1,4 @@
 import pytest
-import torch
 
 
 @pytest.fixture(params=["recursion", "numba"])
@@ -8,8 +7,5 @@ def backend(request):
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _one_thread(one_thread):
+    """Every test here."""
