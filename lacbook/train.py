@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -237,9 +237,9 @@ def _save(
 ) -> None:
     """Write weights, log and state after an epoch; the state last, for it is what resuming trusts."""
     with whole_file(out / WEIGHTS) as temporary:
-        save_file(
-            {name: w.detach().cpu().contiguous() for name, w in learner.state_dict().items()}, temporary
-        )
+        # Not save_file(), which leaves a file that only its owner may read.
+        weights = {name: w.detach().cpu().contiguous() for name, w in learner.state_dict().items()}
+        temporary.write_bytes(save(weights))
     with whole_file(out / LOG) as temporary:
         lines = [",".join(rows[0])] + [",".join(f"{v:.6g}" for v in row.values()) for row in rows]
         temporary.write_text("\n".join(lines) + "\n")

@@ -73,6 +73,10 @@ def test_a_run_folder_holds_its_four_files_and_a_row_an_epoch(run):
     assert rows[-1]["lr"] < 1e-6 < rows[0]["lr"]  # the cosine ends at 0
 
 
+def test_whoever_may_read_one_file_of_a_run_may_read_them_all(run):
+    assert len({path.stat().st_mode for path in run.iterdir()}) == 1
+
+
 def test_the_reloaded_learner_is_the_trained_one(run):
     config, learner = load_run(run)
     assert config == CONFIGURATION
