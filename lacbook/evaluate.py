@@ -137,7 +137,7 @@ def measure(clips: Sequence[Clip], z: Sequence[NDArray]) -> dict[str, float]:
         test, z_test = _select(clips, z, action, "test")
         values = {}
         for fraction, name in zip(FRACTIONS, METRICS, strict=False):
-            n = max(1, int(fraction * len(train)))
+            n = _labelled(train, fraction)
             values[name] = metrics.phase_accuracy(train[:n], z_train[:n], test, z_test)
         values["progression"] = metrics.progression(train, z_train, test, z_test)
         values["tau"] = metrics.kendall_tau(test, z_test)
@@ -235,6 +235,11 @@ def save_embeddings(path: Path, clips: Sequence[Clip], z: Sequence[NDArray]) -> 
         )
 
 
+def _labelled(train: Sequence[object], fraction: float) -> int:
+    """How many of an action's training clips, the first ones, label a probe at this fraction."""
+    return max(1, int(fraction * len(train)))
+
+
 def _majority(clips: Sequence[Clip]) -> dict[str, float]:
     """Accuracy of always naming the commonest phase of the labelled clips; the rest needs an embedding."""
     values = dict.fromkeys(METRICS, float("nan"))
@@ -245,7 +250,7 @@ def _majority(clips: Sequence[Clip]) -> dict[str, float]:
                 [c.phase for c in clips if c.action == action and c.split == split]
                 for split in ("train", "test")
             )
-            known = np.concatenate(train[: max(1, int(fraction * len(train)))])
+            known = np.concatenate(train[: _labelled(train, fraction)])
             asked = np.concatenate(test)
             scores.append((asked[asked >= 0] == np.bincount(known[known >= 0]).argmax()).mean())
         values[name] = float(np.mean(scores))
