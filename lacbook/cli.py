@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 from tyro.extras import SubcommandApp
 
+import lacbook
 from lacbook.errors import InputError
 from lacbook.train import TrainConfig
 
@@ -214,9 +216,13 @@ def _load(checkpoint: Path, root: Path | None):  # type: ignore[no-untyped-def]
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; exits 0, or 2 after one line on what was wrong with the input."""
     try:
-        app.cli(
-            prog="lacbook", description=__import__("lacbook").__doc__, args=args, config=(OmitArgPrefixes,)
-        )
+        try:
+            app.cli(prog="lacbook", description=lacbook.__doc__, args=args, config=(OmitArgPrefixes,))
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe can still be dealt with
+    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except InputError as error:
         print("lacbook:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -202,6 +205,15 @@ def test_evaluate_refuses_what_cannot_be_joined(refused, copied, frames, tmp_pat
 def test_a_refusal_is_one_line_whatever_a_library_says(refused, copied):
     (copied / CONFIG).write_text("epochs: [")
     assert "is not a lacbook configuration" in refused("embed", "--checkpoint", copied, "--out", "z.npz")
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", "from lacbook.cli import main; main(['--help'])"]
+    found = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (found.returncode, found.stderr) == (141, "")
 
 
 def test_render_refuses_a_bad_seed_or_place(refused, videos, tmp_path):
