@@ -5,6 +5,9 @@ BIN := .venv/bin
 QUICK_NOTEBOOKS := notebooks/00_tour.ipynb
 # One thread a process: pytest runs a process a core, and thread pools of several processes get in each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1
+# Threads of torch that wait for each other sleep soon; by default they spin for so long that training beside other
+# busy programs takes several times as long as its share of the machine would explain.
+SHORT_SPIN := GOMP_SPINCOUNT=3000
 
 .PHONY: help install demo test slow lab notebooks lint clean
 
@@ -28,13 +31,13 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	$(BIN)/lacbook demo --out runs/demo
+	$(SHORT_SPIN) $(BIN)/lacbook demo --out runs/demo
 
 test: install
 	$(ONE_THREAD) $(BIN)/pytest -n 2 -m "not slow and not browser" --nbmake tests $(QUICK_NOTEBOOKS)
 
 slow: install
-	$(BIN)/pytest -m "slow and not browser" tests
+	$(SHORT_SPIN) $(BIN)/pytest -m "slow and not browser" tests
 	$(BIN)/pytest --nbmake $(filter-out $(QUICK_NOTEBOOKS),$(wildcard notebooks/*.ipynb)) $(QUICK_NOTEBOOKS)
 
 lab: install
