@@ -1,8 +1,7 @@
 """Public face of the alignment: `soft_smith_waterman` to train with, `smith_waterman` to look at."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lacbook.alignment import ops
+from lacbook.alignment.backends import check_backend, numba_kernels
+from lacbook.alignment.checks import check_temperature, check_values
 
 Similarity = Tensor | NDArray[Any]
-Penalty = float | Tensor
+Penalty = float | Tensor | NDArray[Any]
 Lengths = Tensor | NDArray[Any] | Sequence[Any] | None
 
 
@@ -21,26 +22,33 @@ Lengths = Tensor | NDArray[Any] | Sequence[Any] | None
 class SoftAlignment:
     """Result of `soft_smith_waterman`. Unbatched input drops the leading B everywhere.
 
+    All of it can be differentiated by similarity, gap_open and gap_extend: score and table twice, posterior
+    and expected gaps, which are first derivatives themselves, once.
+
     Attributes
     ----------
     score : Tensor, shape (B,)
-        V, differentiable by similarity, gap_open and gap_extend.
+        V.
     posterior : Tensor, shape (B, N, M)
         dV/dS: the probability that frame i of X is matched with frame j of Y. 0 outside the lengths.
     expected_gaps : (Tensor, Tensor), shapes (B,), (B,)
-        Expected numbers of gap openings and extensions, -dV/dgo and -dV/dge.
+        Expected numbers of gap openings and extensions: -dV/dgo and -dV/dge, summed over a pair's cells.
     """
 
     score: Tensor
     posterior: Tensor
     expected_gaps: tuple[Tensor, Tensor]
     _inputs: tuple[Any, ...]
+    _table: list[Tensor] = field(
+        default_factory=list
+    )  # functools.cached_property would break a compiled graph
 
-    @cached_property
+    @property
     def table(self) -> Tensor:
-        """D, shape (B, N, M), -inf outside the lengths; computed when first asked for. Not differentiable."""
-        table: Tensor = ops.soft_smith_waterman_table_op(*self._inputs)
-        return table if self.score.dim() else table[0]
+        """D, shape (B, N, M), -inf outside the lengths; computed when first asked for."""
+        if not self._table:
+            self._table.append(ops.soft_smith_waterman_table_op(*self._inputs))
+        return self._table[0] if self.score.dim() else self._table[0][0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,14 +111,24 @@ def _as_tensor(name: str, values: object) -> Tensor:
     return tensor.double()
 
 
-def _as_penalty(name: str, value: Penalty) -> Tensor:
-    """Turn a gap penalty into a tensor of shape ()."""
-    penalty = _as_tensor(name, value)
-    if penalty.dim() != 0:
-        raise ValueError(
-            f"{name} has shape {tuple(penalty.shape)}; this version supports a single number, shape ()"
-        )
-    return penalty
+def _as_penalties(
+    gap_open: Penalty, gap_extend: Penalty, similarity: Tensor, batched: bool
+) -> tuple[Tensor, Tensor]:
+    """Turn both penalties into tensors like similarity [B,N,M]: [B,1,1], or [B,N,M] if either is per cell."""
+    pairs, *cells = similarity.shape
+    penalties = []
+    for name, value in (("gap_open", gap_open), ("gap_extend", gap_extend)):
+        penalty = _as_tensor(name, value)
+        allowed = [(), (pairs,), (*cells,), (pairs, *cells)] if batched else [(), (*cells,)]
+        if tuple(penalty.shape) not in allowed:
+            shapes = ", ".join(map(str, allowed))
+            raise ValueError(f"{name} has shape {tuple(penalty.shape)}; expected one of {shapes}")
+        if penalty.dim() == 1:
+            penalty = penalty[:, None, None]
+        penalties.append(penalty.to(similarity.device, similarity.dtype))
+    per_cell = any(penalty.dim() > 1 and penalty.shape[-2:] != (1, 1) for penalty in penalties)
+    shape = similarity.shape if per_cell else (pairs, 1, 1)
+    return penalties[0].expand(shape), penalties[1].expand(shape)
 
 
 def _as_batch(similarity: Similarity, lengths: Lengths) -> tuple[Tensor, Tensor, bool]:
@@ -152,42 +170,49 @@ def soft_smith_waterman(
         Bigger is more alike, 0 is unrelated; -inf means "never match". float64 is computed and returned in
         float64; float32 with float64 inside; half and bfloat16 as float32, with the gradient in their own
         dtype.
-    gap_open, gap_extend : float or Tensor of shape ()
-        Cost of the first skipped frame of a run, and of each further one; finite, meant to be >= 0.
+    gap_open, gap_extend : float, Tensor or ndarray, shape (), (B,), (N, M) or (B, N, M)
+        Cost of the first skipped frame of a run, and of each further one: for all pairs, per pair, or at
+        every cell (of all pairs, or of each). Finite, of any sign, meant to be >= 0. Computed in the
+        similarity's dtype; each gets a gradient of its own shape.
     temperature : float, default 1.0
         Above 0; towards 0 the posterior becomes the best alignment.
     lengths : int array or tensor, shape (B, 2), or (2,) unbatched; default None
         Real frames (n, m) of each pair, at least 1. The rest is padding: never read (it may be NaN), gradient
         0.
     backend : str, default "auto"
-        "recursion" (readable, slow), "numba" (compiled), or "auto" (now always numba).
+        "recursion" (readable, slow), "numba" (compiled, on the CPU), "wavefront" (torch operations, on any
+        device), "cuda" (fused kernel), or "auto": numba on the CPU, cuda on an NVIDIA GPU if its kernels can
+        run there, wavefront otherwise.
 
     Returns
     -------
     SoftAlignment
         Score and posterior, -inf and 0 for a pair in which no cell can be matched. Memory: one number per
-        cell for the posterior and 32 bytes per cell of one pair and thread while computing.
+        cell for the posterior (three with per-cell penalties, which are copied if they are one number or
+        one table for all pairs) and, while computing, for each thread, 32 bytes per cell of one pair, 48 with
+        per-cell penalties. The other backends say in their files what they need.
 
     Raises
     ------
     ValueError
         For wrong shapes or dtypes, NaN or +inf inside the lengths, penalties that are not finite, temperature
-        <= 0, lengths out of range, an unknown backend; the message names the argument and what was found.
+        <= 0, lengths out of range, an unknown backend or one that cannot run here; the message names the
+        argument and what was found.
     RuntimeError
-        In backward, if the loss used the posterior, the expected gaps or the table: only the score is
-        differentiable.
+        In a backward pass that asks for third derivatives of the score or the table.
 
     Notes
     -----
-    The equations are in `lacbook.alignment.recursion`; LAC, arXiv 2409.04607. Tensors on other devices are
-    computed on the CPU and the results returned to their device.
+    The equations are in `lacbook.alignment.recursion`; LAC, arXiv 2409.04607. The backends recursion and
+    numba compute on the CPU and return the results to the similarity's device.
     """
-    ops.check_backend(backend)
-    ops.check_temperature(temperature)
+    check_backend(backend)
+    check_temperature(temperature)
     s, limits, batched = _as_batch(similarity, lengths)
-    go, ge = _as_penalty("gap_open", gap_open), _as_penalty("gap_extend", gap_extend)
+    go, ge = _as_penalties(gap_open, gap_extend, s, batched)
     inputs = (s, go, ge, float(temperature), limits, backend)
     score, posterior, openings, extensions = ops.soft_smith_waterman_op(*inputs)
+    openings, extensions = openings.sum((1, 2)), extensions.sum((1, 2))
     if not batched:
         score, posterior, openings, extensions = score[0], posterior[0], openings[0], extensions[0]
     return SoftAlignment(score, posterior, (openings, extensions), inputs)
@@ -223,9 +248,9 @@ def smith_waterman(
     if top != 1:
         raise ValueError(f"top is {top}; this version supports 1")
     s, limits, batched = _as_batch(similarity, lengths)
-    go, ge = (_as_penalty(n, v).item() for n, v in (("gap_open", gap_open), ("gap_extend", gap_extend)))
-    table, ends = s.detach().cpu().contiguous().numpy(), limits.cpu().contiguous().numpy()
-    ops.check_values(table, go, ge, ends)
-    score, paths, counts = ops.kernels().hard(table, go, ge, ends, threads=torch.get_num_threads())
+    go, ge = _as_penalties(gap_open, gap_extend, s, batched)
+    check_values(s, go, ge, limits)
+    arrays = (tensor.detach().cpu().contiguous().numpy() for tensor in (s, go, ge, limits))
+    score, paths, counts = numba_kernels().hard(*arrays, threads=torch.get_num_threads())
     scores = torch.from_numpy(score).to(s.device)
     return HardAlignment(scores if batched else scores[0], paths, counts)

@@ -1,105 +1,24 @@
 """The alignment as PyTorch custom operators, so that autograd, torch.compile and torch.export know it.
 
-``lacbook::soft_smith_waterman`` computes the score and, in the same pass, its three derivatives: the
-posterior dV/dS and the expected gap openings and extensions, -dV/dgo and -dV/dge. The backward pass is then
-three multiplications. ``lacbook::soft_smith_waterman_table`` gives D for a look at the table; it has no
-derivative.
+``lacbook::soft_smith_waterman`` computes the score and, in the same pass, its derivatives: the posterior
+dV/dS and the expected gap openings and extensions, -dV/dgo and -dV/dge. Its backward pass for the score is
+three multiplications with them, and since they are outputs too, differentiating it again asks for *their*
+derivatives: Hessian-vector products, ``lacbook::alignment_tangent``. ``lacbook::soft_smith_waterman_table``
+gives D, whose gradient is an operator of its own and differentiable in the same way. Third derivatives are
+refused.
 
-The operators work on any device by way of the CPU. Checks that read values live inside them, so that they
-also run under torch.compile.
+Every operator takes ``(similarity, gap_open, gap_extend, temperature, lengths, backend)``: similarity
+[B, N, M] in float32 or float64; penalties in its dtype, [B, 1, 1] or both [B, N, M]; int64 lengths [B, 2].
+Checks that read values live inside the operators, so that they also run under torch.compile.
 """
 
-import math
-from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Array = NDArray[Any]
-
-BACKENDS = ("auto", "recursion", "numba")
-
-
-def check_backend(backend: str) -> None:
-    """Raise ValueError for a backend this version does not have."""
-    if backend not in BACKENDS:
-        raise ValueError(f"backend is {backend!r}; this version supports {', '.join(map(repr, BACKENDS))}")
-
-
-def check_temperature(temperature: float) -> None:
-    """Raise ValueError unless 0 < temperature < inf."""
-    if not 0 < temperature < math.inf:
-        raise ValueError(
-            f"temperature is {temperature}; expected a finite number above 0 (for 0 use smith_waterman)"
-        )
-
-
-def check_values(similarity: Array, gap_open: float, gap_extend: float, lengths: Array) -> None:
-    """Raise ValueError for lengths out of range, non-finite penalties, NaN or +inf inside the lengths."""
-    _, n, m = similarity.shape
-    wrong = np.flatnonzero(((lengths < 1) | (lengths > (n, m))).any(axis=1))
-    if len(wrong):
-        b = wrong[0]
-        raise ValueError(f"lengths[{b}] is {lengths[b].tolist()}; expected 1 to {n} and 1 to {m}")
-    for name, penalty in (("gap_open", gap_open), ("gap_extend", gap_extend)):
-        if not math.isfinite(penalty):
-            raise ValueError(f"{name} is {penalty}; expected a finite number")
-    if similarity.size == 0 or similarity.max() < math.inf:  # the maximum is NaN if any entry is
-        return
-    for b, (rows, columns) in enumerate(lengths):
-        s = similarity[b, :rows, :columns]
-        bad = np.argwhere(~(s < math.inf))
-        if len(bad):
-            i, j = bad[0]
-            raise ValueError(
-                f"similarity[{b}, {i}, {j}] is {s[i, j]}; expected finite numbers, or -inf for 'never match'"
-            )
-
-
-def kernels() -> ModuleType:
-    """Load the compiled kernels; not at import, since numba takes its time."""
-    from lacbook.alignment import numba_kernels
-
-    return numba_kernels
-
-
-def _on_cpu(
-    similarity: Tensor,
-    gap_open: Tensor,
-    gap_extend: Tensor,
-    temperature: float,
-    lengths: Tensor,
-    backend: str,
-) -> tuple[Array, float, float, Array]:
-    """Checked arguments as NumPy arrays and numbers."""
-    check_backend(backend)
-    check_temperature(temperature)
-    s = similarity.detach().cpu().contiguous().numpy()
-    go, ge = gap_open.item(), gap_extend.item()
-    limits = lengths.cpu().contiguous().numpy()
-    check_values(s, go, ge, limits)
-    return s, go, ge, limits
-
-
-def _soft_by_recursion(
-    similarity: Array, gap_open: float, gap_extend: float, temperature: float, lengths: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Run `recursion` pair by pair, with the results of `numba_kernels.soft`."""
-    from lacbook.alignment import recursion
-
-    score, openings, extensions = (np.empty(len(similarity), dtype=similarity.dtype) for _ in range(3))
-    posterior = np.zeros_like(similarity)
-    for b, (n, m) in enumerate(lengths):
-        tables = recursion.forward(similarity[b, :n, :m], gap_open, gap_extend, temperature)
-        gradients = recursion.backward(tables, gap_open, gap_extend, temperature)
-        score[b] = tables.score
-        posterior[b, :n, :m] = gradients.posterior
-        openings[b] = gradients.openings.sum()
-        extensions[b] = gradients.extensions.sum()
-    return score, posterior, openings, extensions
+from lacbook.alignment.backends import run
+from lacbook.alignment.checks import check_temperature, check_values
 
 
 @torch.library.custom_op("lacbook::soft_smith_waterman", mutates_args=())
@@ -111,28 +30,12 @@ def soft_smith_waterman_op(
     lengths: Tensor,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Score and its derivatives, forward and backward in one.
-
-    Parameters
-    ----------
-    similarity : Tensor, shape (B, N, M), float32 or float64
-    gap_open, gap_extend : Tensor, shape (), float32 or float64
-    temperature : float
-    lengths : Tensor, shape (B, 2), int64
-    backend : str
-        "auto", "recursion" or "numba".
-
-    Returns
-    -------
-    score, posterior, openings, extensions : Tensor
-        Shapes (B,), (B, N, M), (B,), (B,), in the similarity's dtype. Only the score is differentiable.
-    """
-    s, go, ge, limits = _on_cpu(similarity, gap_open, gap_extend, temperature, lengths, backend)
-    if backend == "recursion":
-        results = _soft_by_recursion(s, go, ge, temperature, limits)
-    else:
-        results = kernels().soft(s, go, ge, temperature, limits, threads=torch.get_num_threads())
-    score, posterior, openings, extensions = (torch.from_numpy(r).to(similarity.device) for r in results)
+    """Score [B], posterior [B, N, M], expected openings and extensions in the shape of the penalties."""
+    check_temperature(temperature)
+    check_values(similarity, gap_open, gap_extend, lengths)
+    score, posterior, openings, extensions = run(
+        "soft", backend, similarity, gap_open, gap_extend, temperature, lengths
+    )
     return score, posterior, openings, extensions
 
 
@@ -146,38 +49,41 @@ def _soft_fake(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Shapes only, for the tracer."""
-    per_pair = [similarity.new_empty(similarity.shape[0]) for _ in range(3)]
-    return per_pair[0], similarity.new_empty(similarity.shape), per_pair[1], per_pair[2]
+    cells = similarity.new_empty(similarity.shape)
+    gaps = similarity.new_empty(gap_open.shape), similarity.new_empty(gap_extend.shape)
+    return similarity.new_empty(similarity.shape[0]), cells, *gaps
 
 
 def _soft_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    """Keep the derivatives, 4 bytes per cell in float32."""
-    _, gap_open, gap_extend, *_ = inputs
-    _, posterior, openings, extensions = output
-    ctx.set_materialize_grads(False)  # so that a gradient for the other outputs can be told from none
-    ctx.save_for_backward(posterior, openings, extensions)
-    ctx.penalties = (gap_open.dtype, gap_open.device), (gap_extend.dtype, gap_extend.device)
+    """Keep the derivatives, one number per cell and penalty, and the inputs for second derivatives."""
+    similarity, gap_open, gap_extend, ctx.temperature, lengths, ctx.backend = inputs
+    ctx.set_materialize_grads(False)  # most often, only the score has a gradient
+    ctx.save_for_backward(similarity, gap_open, gap_extend, lengths, *output[1:])
 
 
-def _soft_backward(ctx: Any, score: Tensor | None, *others: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Chain rule: the upstream gradient of the score times dV/dS, dV/dgo, dV/dge."""
+def _soft_backward(ctx: Any, g_score: Tensor | None, *others: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Chain rule."""
+    *problem, lengths, posterior, openings, extensions = ctx.saved_tensors
+    grads: list[Tensor | None] = [None, None, None]
+    if g_score is not None:
+        g = g_score[:, None, None]
+        grads = [g * posterior, -g * openings, -g * extensions]
     if any(g is not None for g in others):
-        raise RuntimeError(
-            "only the score of soft_smith_waterman is differentiable in this version; a gradient arrived at "
-            "its posterior or expected_gaps (detach() them, or train on the score)"
+        *second, _ = alignment_tangent_op(
+            *problem, ctx.temperature, lengths, ctx.backend, *_direction(others, problem), None
         )
-    if score is None:
-        return (None,) * 6
-    posterior, openings, extensions = ctx.saved_tensors
-    (open_dtype, open_device), (extend_dtype, extend_device) = ctx.penalties
-    return (
-        score[:, None, None] * posterior,
-        -(score * openings).sum().to(open_device, open_dtype),
-        -(score * extensions).sum().to(extend_device, extend_dtype),
-        None,
-        None,
-        None,
-    )
+        signed = second[0], -second[1], -second[2]
+        grads = [new if old is None else old + new for old, new in zip(grads, signed, strict=True)]
+    return *grads, None, None, None
+
+
+def _direction(cotangents: tuple[Tensor | None, ...], problem: list[Tensor]) -> list[Tensor]:
+    """Cotangents of (dS, -dgo, -dge) as a direction of (S, go, ge).
+
+    The Hessian is symmetric, so its product with the cotangents of the gradient is their gradient.
+    """
+    vs, vo, ve = (torch.zeros_like(of) if c is None else c for c, of in zip(cotangents, problem, strict=True))
+    return [vs, -vo, -ve]
 
 
 soft_smith_waterman_op.register_autograd(_soft_backward, setup_context=_soft_setup)
@@ -192,20 +98,11 @@ def soft_smith_waterman_table_op(
     lengths: Tensor,
     backend: str,
 ) -> Tensor:
-    """D of every pair, shape (B, N, M), -inf outside the lengths; arguments as in `soft_smith_waterman_op`.
-
-    No derivative is registered: a backward pass that reaches it raises RuntimeError.
-    """
-    s, go, ge, limits = _on_cpu(similarity, gap_open, gap_extend, temperature, lengths, backend)
-    if backend == "recursion":
-        from lacbook.alignment import recursion
-
-        table = np.full_like(s, -np.inf)
-        for b, (n, m) in enumerate(limits):
-            table[b, :n, :m] = recursion.forward(s[b, :n, :m], go, ge, temperature).D
-    else:
-        table = kernels().table(s, go, ge, temperature, limits, threads=torch.get_num_threads())
-    return torch.from_numpy(table).to(similarity.device)
+    """D of every pair, [B, N, M], -inf outside the lengths."""
+    check_temperature(temperature)
+    check_values(similarity, gap_open, gap_extend, lengths)
+    (table,) = run("table", backend, similarity, gap_open, gap_extend, temperature, lengths)
+    return table
 
 
 @soft_smith_waterman_table_op.register_fake
@@ -219,3 +116,121 @@ def _table_fake(
 ) -> Tensor:
     """Shape only, for the tracer."""
     return similarity.new_empty(similarity.shape)
+
+
+def _table_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    """Keep the inputs; the gradient runs the recursion again."""
+    similarity, gap_open, gap_extend, ctx.temperature, lengths, ctx.backend = inputs
+    ctx.save_for_backward(similarity, gap_open, gap_extend, lengths)
+
+
+def _table_backward(ctx: Any, seeds: Tensor) -> tuple[Tensor | None, ...]:
+    """Chain rule."""
+    *problem, lengths = ctx.saved_tensors
+    matches, openings, extensions = table_gradient_op(*problem, ctx.temperature, lengths, ctx.backend, seeds)
+    return matches, -openings, -extensions, None, None, None
+
+
+soft_smith_waterman_table_op.register_autograd(_table_backward, setup_context=_table_setup)
+
+
+@torch.library.custom_op("lacbook::soft_smith_waterman_table_gradient", mutates_args=())
+def table_gradient_op(
+    similarity: Tensor,
+    gap_open: Tensor,
+    gap_extend: Tensor,
+    temperature: float,
+    lengths: Tensor,
+    backend: str,
+    seeds: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Derivatives of the sum of seeds * D: dS, and -dgo and -dge in the shape of the penalties."""
+    matches, openings, extensions = run(
+        "table_gradient", backend, similarity, gap_open, gap_extend, temperature, lengths, seeds
+    )
+    return matches, openings, extensions
+
+
+@table_gradient_op.register_fake
+def _table_gradient_fake(
+    similarity: Tensor,
+    gap_open: Tensor,
+    gap_extend: Tensor,
+    temperature: float,
+    lengths: Tensor,
+    backend: str,
+    seeds: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Shapes only, for the tracer."""
+    gaps = similarity.new_empty(gap_open.shape), similarity.new_empty(gap_extend.shape)
+    return similarity.new_empty(similarity.shape), *gaps
+
+
+def _table_gradient_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    """Keep the inputs."""
+    similarity, gap_open, gap_extend, ctx.temperature, lengths, ctx.backend, seeds = inputs
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(similarity, gap_open, gap_extend, lengths, seeds)
+
+
+def _table_gradient_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Second derivatives, and D' as the derivative by the seeds."""
+    *problem, lengths, seeds = ctx.saved_tensors
+    matches, openings, extensions, moved = alignment_tangent_op(
+        *problem, ctx.temperature, lengths, ctx.backend, *_direction(cotangents, problem), seeds
+    )
+    return matches, -openings, -extensions, None, None, None, moved
+
+
+table_gradient_op.register_autograd(_table_gradient_backward, setup_context=_table_gradient_setup)
+
+
+@torch.library.custom_op("lacbook::alignment_tangent", mutates_args=())
+def alignment_tangent_op(
+    similarity: Tensor,
+    gap_open: Tensor,
+    gap_extend: Tensor,
+    temperature: float,
+    lengths: Tensor,
+    backend: str,
+    similarity_direction: Tensor,
+    open_direction: Tensor,
+    extend_direction: Tensor,
+    seeds: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """How posterior, openings and extensions (given seeds, the table's gradients) change, and D'.
+
+    No derivative is registered: a backward pass that reaches it raises RuntimeError.
+    """
+    matches, openings, extensions, moved = run(
+        "tangent",
+        backend,
+        similarity,
+        gap_open,
+        gap_extend,
+        temperature,
+        lengths,
+        similarity_direction,
+        open_direction,
+        extend_direction,
+        seeds,
+    )
+    return matches, openings, extensions, moved
+
+
+@alignment_tangent_op.register_fake
+def _tangent_fake(
+    similarity: Tensor,
+    gap_open: Tensor,
+    gap_extend: Tensor,
+    temperature: float,
+    lengths: Tensor,
+    backend: str,
+    similarity_direction: Tensor,
+    open_direction: Tensor,
+    extend_direction: Tensor,
+    seeds: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Shapes only, for the tracer."""
+    gaps = similarity.new_empty(gap_open.shape), similarity.new_empty(gap_extend.shape)
+    return similarity.new_empty(similarity.shape), *gaps, similarity.new_empty(similarity.shape)
