@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lacbook.alignment import smith_waterman, soft_smith_waterman
 from lacbook.data.clips import data_dir
@@ -51,6 +51,7 @@ def committed_checkpoint() -> Path:
     return data_dir() / "checkpoints" / "puppets_lac"
 
 
+@torch.no_grad()
 def align_embeddings(
     z_a: NDArray,
     z_b: NDArray,
@@ -67,7 +68,9 @@ def align_embeddings(
     ----------
     z_a, z_b : ndarray [N, E] and [M, E]
     learner : Learner
-        Supplies margin and gap penalties as LAC learned them.
+        Supplies margin and gap penalties as LAC learned them. Content penalties are worked out from these
+        embeddings. Matrix penalties go by the position in a sampled view, which means nothing in a whole
+        video, so the mean of each matrix is used.
     config : TrainConfig
         Supplies the temperature of the posterior, and margin and penalties where the loss learned none.
     margin, gap_open, gap_extend : float, optional
@@ -83,19 +86,20 @@ def align_embeddings(
     InputError
         `margin` or a penalty is not finite.
     """
-    learned = (config.margin, config.gap_open, config.gap_extend)
+    x, y = torch.from_numpy(z_a), torch.from_numpy(z_b)
+    learned: tuple[float | Tensor, ...] = (config.margin, config.gap_open, config.gap_extend)
     if isinstance(learner.loss, LACLoss):
-        learned = (learner.loss.margin.item(), *(penalty.item() for penalty in learner.loss.penalties()))
+        learned = (learner.loss.margin, *learner.loss.penalties.of_videos(x.float(), y.float()))
     given = (margin, gap_open, gap_extend)
-    margin, gap_open, gap_extend = (
-        at if own is None else own for at, own in zip(learned, given, strict=True)
-    )
-    for name, value in (("margin", margin), ("gap_open", gap_open), ("gap_extend", gap_extend)):
-        if not math.isfinite(value):
-            raise InputError(f"{name}: expected a finite number, found {value}")
-    similarity = cosine(torch.from_numpy(z_a), torch.from_numpy(z_b), margin)
-    hard = smith_waterman(similarity, gap_open, gap_extend)
-    soft = soft_smith_waterman(similarity, gap_open, gap_extend, temperature=config.temperature)
+    used = [at if own is None else own for at, own in zip(learned, given, strict=True)]
+    for name, value in zip(("margin", "gap_open", "gap_extend"), used, strict=True):
+        values = torch.as_tensor(value)
+        wrong = values[~torch.isfinite(values)]
+        if len(wrong):
+            raise InputError(f"{name}: expected a finite number, found {wrong[0].item()}")
+    similarity = cosine(x, y, used[0])
+    hard = smith_waterman(similarity, used[1], used[2])
+    soft = soft_smith_waterman(similarity, used[1], used[2], temperature=config.temperature)
     return VideoAlignment(
         similarity.numpy(), soft.posterior.numpy(), hard.path(), hard.segments(), float(hard.score)
     )

@@ -14,6 +14,8 @@ from lacbook.data.clips import Clip
 from lacbook.data.sampling import SHORTEST_CLIP
 from lacbook.errors import InputError
 from lacbook.files import whole_file
+from lacbook.losses.gap_penalties import PENALTIES
+from lacbook.losses.lac import LOCAL_TERMS
 from lacbook.models.encoder import EncoderConfig
 
 LOSSES = ("lac", "scl")
@@ -40,6 +42,12 @@ class TrainConfig:
         Height and width of the frames that the encoder sees, pixels.
     loss : str
         lac, or scl for its contrastive part alone.
+    local : str
+        LAC's local term: structured (likelihood of the true alignment) or posterior (cross-entropy of the
+        alignment's probabilities with a Gaussian in time).
+    penalties : str
+        What LAC's gap penalties depend on: scalar (nothing, one number each), matrix (the positions in the
+        two views, as published) or content (the embeddings of the two frames).
     local_weight : float
         Weight of LAC's local term.
     temperature : float
@@ -80,6 +88,8 @@ class TrainConfig:
     idle: int = 60
     size: int = 64
     loss: str = "lac"
+    local: str = "structured"
+    penalties: str = "scalar"
     local_weight: float = 0.3
     temperature: float = 0.1
     gap_open: float = 0.2
@@ -97,7 +107,12 @@ class TrainConfig:
     precision: str = "32-true"
 
     def __post_init__(self) -> None:
-        for name, options in (("data", DATASETS), ("loss", LOSSES)):
+        for name, options in (
+            ("data", DATASETS),
+            ("loss", LOSSES),
+            ("local", LOCAL_TERMS),
+            ("penalties", PENALTIES),
+        ):
             if getattr(self, name) not in options:
                 raise InputError(
                     f"{name}: {getattr(self, name)!r} is unknown; choose from {', '.join(options)}"

@@ -40,11 +40,15 @@ class Learner(nn.Module):
         self.loss: nn.Module = SCLLoss()
         if config.loss == "lac":
             self.loss = LACLoss(
+                local=config.local,
+                penalties=config.penalties,
                 weight=config.local_weight,
                 temperature=config.temperature,
                 gap_open=config.gap_open,
                 gap_extend=config.gap_extend,
                 margin=config.margin,
+                view_length=config.longest_view,
+                embedding_dim=config.encoder.embedding_dim,
             )
 
     def forward(self, views: Tensor, steps: Tensor, lengths: Tensor) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from lacbook.align import VideoAlignment, align_embeddings, align_videos, save_alignment
+from lacbook.alignment import soft_smith_waterman
 from lacbook.errors import InputError
 from lacbook.models.encoder import EncoderConfig
 from lacbook.train import Learner, TrainConfig
@@ -61,6 +63,58 @@ def test_learned_values_are_used_and_given_ones_instead_of_them(embeddings, lear
     assert align_embeddings(*embeddings, learner, CONFIGURATION, **given).score == pytest.approx(
         10 * 0.9 - 0.5, abs=1e-5
     )
+
+
+def unsettled(**settings):
+    """A learner whose penalties differ from cell to cell, and its configuration."""
+    config = TrainConfig(**{**vars(CONFIGURATION), **settings})
+    learner = Learner(config, 6).eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in learner.loss.penalties.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return learner, config
+
+
+def test_the_mean_of_matrix_penalties_serves_videos_of_any_length(embeddings):
+    learner, config = unsettled(penalties="matrix", view_length=8)  # the videos are longer
+    view = torch.zeros(8, 8)
+    gap_open, gap_extend = (matrix.mean().item() for matrix in learner.loss.penalties(view, view))
+    assert gap_open != pytest.approx(0.8, abs=1e-3)
+    assert gap_extend != pytest.approx(0.2, abs=1e-3)
+    found = align_embeddings(*embeddings, learner, config)
+    assert found.score == pytest.approx(10 * 0.6 - (gap_open + gap_extend), abs=1e-5)
+    found = align_embeddings(*embeddings, learner, config, gap_open=0.5)
+    assert found.score == pytest.approx(10 * 0.6 - (0.5 + gap_extend), abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_content_penalties_are_those_of_the_embeddings(embeddings, dtype):
+    learner, config = unsettled(
+        penalties="content", encoder=dataclasses.replace(CONFIGURATION.encoder, embedding_dim=12)
+    )
+    gap_open, gap_extend = learner.loss.penalties(*map(torch.from_numpy, embeddings))
+    a, b = (z.astype(dtype) for z in embeddings)
+    found = align_embeddings(a, b, learner, config)
+    assert found.path == MATCHES
+    # b waits in frames 5 and 6, while a is in frame 6.
+    cost = (gap_open[6, 5] + gap_extend[6, 6]).item()
+    assert cost != pytest.approx(0.8 + 0.2, abs=0.05)
+    assert found.score == pytest.approx(10 * 0.6 - cost, abs=1e-5)
+    posterior = soft_smith_waterman(
+        torch.from_numpy(a @ b.T - 0.4), gap_open.detach(), gap_extend.detach(), temperature=0.1
+    ).posterior
+    assert np.allclose(found.posterior, posterior, atol=1e-4)
+    found = align_embeddings(a, b, learner, config, gap_extend=0.25)
+    assert found.score == pytest.approx(10 * 0.6 - (gap_open[6, 5].item() + 0.25), abs=1e-5)
+
+
+def test_learned_penalties_that_are_not_finite_are_named(embeddings):
+    learner, config = unsettled(penalties="matrix")
+    with torch.no_grad():
+        learner.loss.penalties.shift[1, 3, 3] = torch.nan
+    with pytest.raises(InputError, match="gap_extend: expected a finite number, found nan"):
+        align_embeddings(*embeddings, learner, config)
 
 
 def test_a_loss_that_learned_none_takes_the_configurations(embeddings):

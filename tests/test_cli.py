@@ -100,6 +100,8 @@ def test_help_shows_an_example(command, capsys):
     [
         (["--data", "nope"], "data: 'nope' is unknown; choose from puppets, ui-prmd"),
         (["--loss", "nope"], "loss: 'nope' is unknown; choose from lac, scl"),
+        (["--local", "nope"], "local: 'nope' is unknown; choose from structured, posterior"),
+        (["--penalties", "nope"], "penalties: 'nope' is unknown; choose from scalar, matrix, content"),
         (["--epochs", "0"], "epochs: expected a number above 0, found 0"),
         (["--positions", "nope"], "positions: 'nope' is unknown; choose from rotary, sinusoidal, none"),
         (["--frame-encoder", "nope"], "frame_encoder: 'nope' is unknown; choose from auto, conv, pose"),
@@ -136,6 +138,12 @@ def test_train_refuses_an_existing_run_and_another_configuration(refused, copied
     assert "give --resume" in refused("train", *POSES, "--out", copied)
     other = refused("train", *POSES, "--seed", "3", "--resume", "--out", copied)
     assert "another configuration: seed is 0 there, 3 here" in other
+    other = refused(
+        "train", *POSES, *("--local", "posterior", "--penalties", "content"), "--resume", "--out", copied
+    )
+    assert (
+        "local is 'structured' there, 'posterior' here; penalties is 'scalar' there, 'content' here" in other
+    )
 
 
 def test_resuming_a_finished_run_ends_well_and_changes_nothing(copied, capsys):

@@ -65,6 +65,24 @@ def test_training_lowers_the_loss(tmp_path, toy_clips):
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
+@pytest.mark.parametrize(
+    "setting", [{"local": "posterior"}, {"penalties": "matrix"}, {"penalties": "content"}], ids=str
+)
+def test_every_form_of_the_loss_trains_its_penalties(tmp_path, toy_clips, run, setting):
+    config = dataclasses.replace(CONFIGURATION, **setting)
+    out = fit(config, tmp_path / "form", clips=toy_clips)
+    rows = log(out)
+    assert all(np.isfinite(list(row.values())).all() for row in rows)
+    assert rows[0]["local"] != log(run)[0]["local"] or "penalties" in setting
+    assert rows[-1]["gap_open"] != pytest.approx(config.gap_open, abs=1e-5)
+    assert load_run(out)[0] == config
+    learned, started = load_run(out)[1].loss.penalties, train.Learner(config, 6).loss.penalties
+    view = torch.eye(8)
+    if config.penalties == "matrix":
+        assert learned.shift.shape == (2, config.view_length, config.view_length)
+    assert not torch.equal(learned(view, view)[0], started(view, view)[0])
+
+
 def test_a_run_folder_holds_its_four_files_and_a_row_an_epoch(run):
     assert set(contents(run)) == {CONFIG, LOG, STATE, WEIGHTS}
     rows = log(run)
@@ -87,10 +105,12 @@ def test_the_reloaded_learner_is_the_trained_one(run):
     assert not torch.equal(untrained["encoder.embed.weight"], saved["encoder.embed.weight"])
 
 
-@pytest.mark.parametrize("loss", ["lac", "scl"])
+@pytest.mark.parametrize(
+    "setting", [{}, {"loss": "scl"}, {"penalties": "matrix"}, {"penalties": "content", "local": "posterior"}]
+)
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_a_resumed_run_ends_as_if_it_had_not_stopped(tmp_path, toy_clips, monkeypatch, epochs, loss):
-    config = dataclasses.replace(CONFIGURATION, loss=loss)
+def test_a_resumed_run_ends_as_if_it_had_not_stopped(tmp_path, toy_clips, monkeypatch, epochs, setting):
+    config = dataclasses.replace(CONFIGURATION, **setting)
     whole = fit(config, tmp_path / "whole", clips=toy_clips)
     stopped = tmp_path / "stopped"
     with monkeypatch.context() as patch:
@@ -140,6 +160,12 @@ def test_resuming_under_other_settings_names_them(run, toy_clips):
     with pytest.raises(InputError, match=r"another configuration: lr is 0\.001 there, 0\.1 here$"):
         fit(dataclasses.replace(CONFIGURATION, lr=0.1), run, resume=True, clips=toy_clips)
     assert contents(run) == before
+
+
+@pytest.mark.parametrize(("name", "value"), [("local", "posterior"), ("penalties", "matrix")])
+def test_resuming_with_another_form_of_the_loss_is_refused(run, toy_clips, name, value):
+    with pytest.raises(InputError, match=f"{name} is '.*' there, '{value}' here$"):
+        fit(dataclasses.replace(CONFIGURATION, **{name: value}), run, resume=True, clips=toy_clips)
 
 
 def test_overwriting_replaces_the_run(run, toy_clips):
@@ -239,6 +265,8 @@ def test_any_file_of_a_run_protects_its_folder(tmp_path, toy_clips, run, name):
     [
         ({"data": "nope"}, "data: 'nope' is unknown; choose from puppets, ui-prmd"),
         ({"loss": "nope"}, "loss: 'nope' is unknown; choose from lac, scl"),
+        ({"local": "nope"}, "local: 'nope' is unknown; choose from structured, posterior"),
+        ({"penalties": "nope"}, "penalties: 'nope' is unknown; choose from scalar, matrix, content"),
         ({"epochs": 0}, "epochs: expected a number above 0, found 0"),
         ({"lr": float("nan")}, "lr: expected a number above 0, found nan"),
         ({"view_length": 1}, "view_length: expected at least 2 frames, found 1"),
@@ -258,6 +286,16 @@ def test_a_setting_out_of_range_is_named(setting, message):
 def test_a_configuration_survives_the_file(tmp_path):
     config = dataclasses.replace(CONFIGURATION, root="somewhere", lr=3e-4)
     config.save(tmp_path / CONFIG)
+    assert TrainConfig.load(tmp_path / CONFIG) == config
+
+
+def test_a_configuration_from_before_the_choice_of_loss_forms_is_still_read(tmp_path):
+    config = dataclasses.replace(CONFIGURATION, lr=3e-4)
+    config.save(tmp_path / CONFIG)
+    lines = (tmp_path / CONFIG).read_text().splitlines()
+    older = [line for line in lines if not line.startswith(("local:", "penalties:"))]
+    assert len(older) == len(lines) - 2
+    (tmp_path / CONFIG).write_text("\n".join(older))
     assert TrainConfig.load(tmp_path / CONFIG) == config
 
 
@@ -301,6 +339,8 @@ def test_cut_weights_are_refused(run):
         {"encoder": dataclasses.replace(SMALL, layers=2)},
         {"encoder": dataclasses.replace(SMALL, frame_encoder="conv"), "data": "puppets"},
         {"loss": "scl"},
+        {"penalties": "matrix"},
+        {"penalties": "content"},
     ],
 )
 def test_weights_of_another_configuration_are_refused(run, other):
