@@ -20,14 +20,12 @@ derivatives on the GPU run in `wavefront`.
 # mypy: allow-untyped-defs
 
 import contextlib
-import warnings
 from collections.abc import Iterator
 from math import exp, inf, log
 from typing import Any
 
 import torch
 from numba import config, cuda, float64
-from numba.core.errors import NumbaPerformanceWarning
 from torch import Tensor
 
 from lacbook.alignment import numba_log
@@ -35,6 +33,9 @@ from lacbook.alignment import numba_log
 SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", False))
 MOST_THREADS = 256  # a power of two
 SCRATCH_BYTES = 2**30
+# numba warns of smaller grids, and to silence it would be a matter of the whole process. Blocks too many
+# return at once.
+FEWEST_BLOCKS = 1 if SIMULATED else 128
 
 smooth_max = cuda.jit(device=True)(numba_log.smooth_max.py_func)
 shares2 = cuda.jit(device=True)(numba_log.shares2.py_func)
@@ -180,11 +181,13 @@ def _backward(seeds, top, z, go, ge, k, t, n, m, table, shares, sums, matches, o
 
 @cuda.jit
 def _soft_kernel(s, go, ge, k, t, lengths, tables, shares, score, posterior, openings, extensions):
-    """Score, posterior and expected gaps; a block takes every gridDim-th pair."""
+    """Score, posterior and expected gaps; each block that has a table takes every len(tables)-th pair."""
     tops = cuda.shared.array(MOST_THREADS, float64)
     sums = cuda.shared.array(MOST_THREADS, float64)
     block = cuda.blockIdx.x
-    for b in range(block, len(s), cuda.gridDim.x):
+    if block >= len(tables):
+        return
+    for b in range(block, len(s), len(tables)):
         n, m = lengths[b, 0], lengths[b, 1]
         top, z = _forward(s[b], go[b], ge[b], k, t, n, m, tables[block])
         top, z = _partition(top, z, t, tops, sums)
@@ -213,9 +216,11 @@ def _soft_kernel(s, go, ge, k, t, lengths, tables, shares, score, posterior, ope
 
 @cuda.jit
 def _table_kernel(s, go, ge, k, t, lengths, tables, D):
-    """D; a block takes every gridDim-th pair."""
+    """D; each block that has a table takes every len(tables)-th pair."""
     block = cuda.blockIdx.x
-    for b in range(block, len(s), cuda.gridDim.x):
+    if block >= len(tables):
+        return
+    for b in range(block, len(s), len(tables)):
         n, m = lengths[b, 0], lengths[b, 1]
         _forward(s[b], go[b], ge[b], k, t, n, m, tables[block])
         for i in range(n):
@@ -226,10 +231,12 @@ def _table_kernel(s, go, ge, k, t, lengths, tables, D):
 
 @cuda.jit
 def _table_gradient_kernel(s, go, ge, k, t, lengths, tables, shares, seeds, matches, openings, extensions):
-    """Derivatives of the sum of seeds * D; a block takes every gridDim-th pair."""
+    """Derivatives of the sum of seeds * D; each block that has a table takes every len(tables)-th pair."""
     sums = cuda.shared.array(MOST_THREADS, float64)
     block = cuda.blockIdx.x
-    for b in range(block, len(s), cuda.gridDim.x):
+    if block >= len(tables):
+        return
+    for b in range(block, len(s), len(tables)):
         n, m = lengths[b, 0], lengths[b, 1]
         _forward(s[b], go[b], ge[b], k, t, n, m, tables[block])
         _backward(
@@ -296,10 +303,8 @@ def _launch(
     k = int(gap_open.shape == similarity.shape)
     problem = [_view(a.contiguous()) for a in (similarity, gap_open, gap_extend)]
     others = [_view(a) for a in (lengths.to(device).contiguous(), *scratch, *arrays)]
-    with _device(device) as stream, warnings.catch_warnings():
-        # A small batch is a small grid, and nothing is wrong with that.
-        warnings.simplefilter("ignore", NumbaPerformanceWarning)
-        kernel[blocks, threads, stream](*problem, k, float(temperature), *others)
+    with _device(device) as stream:
+        kernel[max(blocks, FEWEST_BLOCKS), threads, stream](*problem, k, float(temperature), *others)
 
 
 def obstacle() -> str:

@@ -45,8 +45,9 @@ def test_in_the_simulator(files, chosen):
 @simulated
 @pytest.mark.parametrize("per_cell", [False, True])
 def test_a_block_takes_one_pair_after_another(monkeypatch, per_cell):
-    """With memory for one block only, of four threads: what a pair leaves behind must not reach the next."""
+    """With memory for one block of three: what a pair leaves behind must not reach the next."""
     monkeypatch.setattr(cuda_kernels, "SCRATCH_BYTES", 1)
+    monkeypatch.setattr(cuda_kernels, "FEWEST_BLOCKS", 3)
     generator = torch.Generator().manual_seed(0)
     s = torch.randn(4, 7, 6, generator=generator, dtype=torch.float64)
     s[1] = -torch.inf  # leaves early
