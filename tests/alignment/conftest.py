@@ -13,7 +13,7 @@ from lacbook.alignment import cuda_kernels, numba_kernels, soft_smith_waterman
 # Under NUMBA_ENABLE_CUDASIM=1 only the simulated kernels are of interest (see test_cuda_kernels.py).
 IMPLEMENTATIONS = ["cuda"] if cuda_kernels.SIMULATED else ["recursion", "numba", "numba-log", "wavefront"]
 if torch.cuda.is_available() and not cuda_kernels.SIMULATED:
-    IMPLEMENTATIONS += ["wavefront-gpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+    IMPLEMENTATIONS += [pytest.param(name, marks=pytest.mark.gpu) for name in ("wavefront-gpu", "cuda")]
 # What is fast enough for tables of more than some hundred cells.
 FAST = [name for name in IMPLEMENTATIONS if name != "recursion" and not cuda_kernels.SIMULATED]
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lacbook.alignment import enumeration, recursion
+from lacbook.data.ui_prmd import load_ui_prmd
 
 TEMPERATURES = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 LENGTHS = np.array([[24, 31], [17, 31], [24, 1], [5, 28]])
@@ -105,3 +106,18 @@ def test_the_yardstick():
     score = recursion.forward(s, go, ge, t).score
     assert score.dtype == np.longdouble
     assert abs(score - expected) < 10 * np.finfo(np.longdouble).eps * abs(expected)
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0])
+def test_on_real_motion(fast_align, ui_prmd, temperature):
+    """Two people's squats: smooth similarities with long stretches of almost equal cells."""
+    clips = load_ui_prmd(ui_prmd, movement="deep_squat", idle=10)
+    a, b = (clips[k].values[::3].astype(float) for k in (0, -1))
+    s = 0.5 - 2 * np.square(a[:, None] - b[None]).mean(2)
+    tables = recursion.forward(s.astype(np.longdouble), 0.2, 0.1, temperature)
+    truth = recursion.backward(tables, 0.2, 0.1, temperature)
+    found = fast_align(s, 0.2, 0.1, temperature=temperature)
+    assert len(s) > 20
+    assert found.score.item() == pytest.approx(float(tables.score), rel=1e-10)
+    np.testing.assert_allclose(found.posterior, truth.posterior.astype(float), atol=1e-10)
