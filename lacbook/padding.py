@@ -15,6 +15,11 @@ def valid_mask(lengths: Tensor, size: int) -> Tensor:
     return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
+def valid_cells(lengths: Tensor, rows: int, columns: int) -> Tensor:
+    """True where both frames are real; bool Tensor [B, rows, columns] of `lengths` [B, 2]."""
+    return valid_mask(lengths[:, 0], rows)[:, :, None] & valid_mask(lengths[:, 1], columns)[:, None, :]
+
+
 def pad(sequences: Sequence[NDArray]) -> tuple[Tensor, Tensor]:
     """Stack arrays of different lengths.
 

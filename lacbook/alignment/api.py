@@ -39,16 +39,36 @@ class SoftAlignment:
     posterior: Tensor
     expected_gaps: tuple[Tensor, Tensor]
     _inputs: tuple[Any, ...]
-    _table: list[Tensor] = field(
-        default_factory=list
-    )  # functools.cached_property would break a compiled graph
+    _versions: tuple[int, ...]
+    _tables: dict[bool, Tensor] = field(default_factory=dict)  # with and without gradient
 
     @property
     def table(self) -> Tensor:
-        """D, shape (B, N, M), -inf outside the lengths; computed when first asked for."""
-        if not self._table:
-            self._table.append(ops.soft_smith_waterman_table_op(*self._inputs))
-        return self._table[0] if self.score.dim() else self._table[0][0]
+        """D, shape (B, N, M), -inf outside the lengths; computed when first asked for.
+
+        Raises
+        ------
+        RuntimeError
+            If an input was changed in place since the alignment, as an optimiser changes penalties.
+        """
+        if self._versions != _versions(self._inputs):
+            raise RuntimeError(
+                "table: similarity, a penalty or lengths was changed in place since the alignment; ask for "
+                "the table before, or align again"
+            )
+        with_gradient = torch.is_grad_enabled()
+        if with_gradient not in self._tables:
+            self._tables[with_gradient] = ops.soft_smith_waterman_table_op(*self._inputs)
+        table = self._tables[with_gradient]
+        return table if self.score.dim() else table[0]
+
+
+def _versions(inputs: tuple[Any, ...]) -> tuple[int, ...]:
+    """How often each input tensor was changed in place; nothing where that is not counted."""
+    if torch.compiler.is_compiling():
+        return ()
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    return tuple(x._version for x in tensors if not x.is_inference())
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +117,15 @@ def _as_tensor(name: str, values: object) -> Tensor:
     """Turn a tensor, array or number into float32 or float64; whole numbers to float64, halves to float32."""
     if isinstance(values, Tensor):
         tensor = values
-    elif isinstance(values, float):
-        return torch.tensor(values, dtype=torch.float64)
+    elif isinstance(values, float | int | np.number) and not isinstance(values, bool | np.complexfloating):
+        return torch.tensor(float(values), dtype=torch.float64)
     else:
-        # A copy: torch takes neither read-only arrays nor negative strides.
-        tensor = torch.from_numpy(np.array(values, order="C"))
+        array = np.array(values)  # a copy: torch takes neither read-only arrays nor negative strides
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{name} has dtype {array.dtype}; expected real numbers")
+        if array.dtype not in (np.float16, np.float32):
+            array = array.astype(np.float64)
+        tensor = torch.from_numpy(array)
     if tensor.dtype in (torch.float32, torch.float64):
         return tensor
     if tensor.dtype in (torch.float16, torch.bfloat16):
@@ -125,6 +149,9 @@ def _as_penalties(
             raise ValueError(f"{name} has shape {tuple(penalty.shape)}; expected one of {shapes}")
         if penalty.dim() == 1:
             penalty = penalty[:, None, None]
+        if penalty.dtype == torch.float64 and similarity.dtype == torch.float32:  # finite stays finite
+            largest = torch.finfo(torch.float32).max
+            penalty = torch.where(penalty.isfinite(), penalty.clamp(-largest, largest), penalty)
         penalties.append(penalty.to(similarity.device, similarity.dtype))
     per_cell = any(penalty.dim() > 1 and penalty.shape[-2:] != (1, 1) for penalty in penalties)
     shape = similarity.shape if per_cell else (pairs, 1, 1)
@@ -190,7 +217,7 @@ def soft_smith_waterman(
         Score and posterior, -inf and 0 for a pair in which no cell can be matched. Memory: one number per
         cell for the posterior (three with per-cell penalties, which are copied if they are one number or
         one table for all pairs) and, while computing, for each thread, 32 bytes per cell of one pair, 48 with
-        per-cell penalties. The other backends say in their files what they need.
+        per-cell penalties, 64 in second derivatives. The other backends say in their files what they need.
 
     Raises
     ------
@@ -204,7 +231,8 @@ def soft_smith_waterman(
     Notes
     -----
     The equations are in `lacbook.alignment.recursion`; LAC, arXiv 2409.04607. The backends recursion and
-    numba compute on the CPU and return the results to the similarity's device.
+    numba compute on the CPU and return the results to the similarity's device. Derivatives are those of
+    reverse mode; forward-mode differentiation of torch operators like these gives zeros.
     """
     check_backend(backend)
     check_temperature(temperature)
@@ -215,7 +243,7 @@ def soft_smith_waterman(
     openings, extensions = openings.sum((1, 2)), extensions.sum((1, 2))
     if not batched:
         score, posterior, openings, extensions = score[0], posterior[0], openings[0], extensions[0]
-    return SoftAlignment(score, posterior, (openings, extensions), inputs)
+    return SoftAlignment(score, posterior, (openings, extensions), inputs, _versions(inputs))
 
 
 def smith_waterman(
@@ -243,7 +271,8 @@ def smith_waterman(
 
     Notes
     -----
-    Gotoh (1982) with a local start and end. Memory while computing: 1 byte per cell of one pair and thread.
+    Gotoh (1982) with a local start and end. Memory while computing: 1 byte per cell of one pair and thread,
+    and a copy of penalties that are one table for all pairs.
     """
     if top != 1:
         raise ValueError(f"top is {top}; this version supports 1")

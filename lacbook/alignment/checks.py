@@ -35,7 +35,7 @@ def check_values(similarity: Tensor, gap_open: Tensor, gap_extend: Tensor, lengt
     wrong = ((lengths < 1) | (lengths > lengths.new_tensor([n, m]))).any(1)
     if wrong.any():
         b = int(wrong.nonzero()[0])
-        raise ValueError(f"lengths[{b}] is {lengths[b].tolist()}; expected 1 to {n} and 1 to {m}")
+        raise ValueError(f"lengths of pair {b} are {lengths[b].tolist()}; expected 1 to {n} and 1 to {m}")
     if not similarity.amax() < math.inf:  # the maximum is NaN if any entry is
         _find(
             "similarity", similarity, ~(similarity < math.inf), lengths, "numbers, or -inf for 'never match'"
@@ -54,9 +54,10 @@ def _find(name: str, values: Tensor, bad: Tensor, lengths: Tensor, expected: str
             bad = bad & valid_mask(length, size).unsqueeze(axis)
     places = bad.nonzero()
     if len(places):
-        b, i, j = cell = tuple(places[0].tolist())
-        own = list(zip(cell, values.stride(), values.shape, strict=True))
-        if name != "similarity":  # one penalty may stand for many cells, and then has no index to name
-            own = [(k, step, size) for k, step, size in own if step > 0 and size > 1]
-        where = f"[{', '.join(str(k) for k, _, _ in own)}]" if own else ""
-        raise ValueError(f"{name}{where} is {values[b, i, j].item()}; expected finite {expected}")
+        b, i, j = places[0].tolist()
+        # One penalty may stand for many pairs or cells, and then has no place to name.
+        per_pair = name == "similarity" or (len(values) > 1 and values.stride(0) > 0)
+        per_cell = name == "similarity" or (rows * columns > 1 and any(values.stride()[1:]))
+        of_pair = f" of pair {b}" if per_pair else ""
+        at_cell = f" at ({i}, {j})" if per_cell else ""
+        raise ValueError(f"{name}{of_pair}{at_cell} is {values[b, i, j].item()}; expected finite {expected}")

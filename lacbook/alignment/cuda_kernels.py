@@ -154,7 +154,7 @@ def _backward(seeds, top, z, go, ge, k, t, n, m, table, shares, sums, matches, o
                 g += shares[5, next_, i + 1]
                 gx += shares[6, next_, i + 1]
                 gy += shares[7, next_, i + 1]
-            matches[i, j] = g
+            matches[i, j] = min(g, 1.0) if z > 0.0 else g  # rounding may leave 1 + 1e-15
             a, b, c = _diagonal_of(table, d, i, j)
             wd, wx, wy = shares_after_start(a, b, c, t)
             shares[0, now, i], shares[1, now, i], shares[2, now, i] = g * wd, g * wx, g * wy
@@ -301,9 +301,10 @@ def _launch(
     if shares:
         scratch.append(torch.empty((blocks, 8, 3, rows), dtype=torch.float64, device=device))
     k = int(gap_open.shape == similarity.shape)
-    problem = [_view(a.contiguous()) for a in (similarity, gap_open, gap_extend)]
-    others = [_view(a) for a in (lengths.to(device).contiguous(), *scratch, *arrays)]
-    with _device(device) as stream:
+    problem = [a.contiguous() for a in (similarity, gap_open, gap_extend)]
+    others = [lengths.to(device).contiguous(), *scratch, *arrays]
+    with _device(device) as stream:  # before the views, or numba would open a context on its first device
+        problem, others = [_view(a) for a in problem], [_view(a) for a in others]
         kernel[max(blocks, FEWEST_BLOCKS), threads, stream](*problem, k, float(temperature), *others)
 
 

@@ -76,7 +76,7 @@ def _soft_pair(s, go, ge, k, t, n, m, work, eo, ee, rows, posterior, openings, e
             A = end + diagonal + open_right + open_below[j]
             X = diagonal + extend_right + open_below[j]
             Y = diagonal + extend_below[j]
-            posterior[i, j] = a[i + 1, j + 1] * A
+            posterior[i, j] = min(a[i + 1, j + 1] * A, 1.0)  # rounding may leave 1 + 1e-15
             diagonal = below[j]
             below[j] = e[i, j] * A
             open_right, extend_right = eo[i * k, j] * X, ee[i * k, j] * X

@@ -2,7 +2,7 @@
 
 D, Ix and Iy are kept as they are, in units of the similarity, so nothing overflows or underflows; each smax
 costs exponentials and a logarithm. Backward recomputes the shares softmax(arguments / t) of every smax from
-the three tables, normalised, so that the posterior stays a probability whatever the rounding.
+the three tables, normalised, so that rounding does not add up along the path.
 
 State is float64 (the similarity may be float32). Arrays carry a border row and column 0 of -inf, so cell
 (i, j) of the equations, counted from 0, is [i + 1, j + 1]. Penalties are (1, 1) or (N, M) tables, indexed
@@ -159,6 +159,9 @@ def soft_pairs(pairs, similarity, go, ge, t, lengths, score, posterior, openings
             for j in range(m):
                 P[i, j] = exp((D[i + 1, j + 1] - top) / t) / z
         _backward(P, go[b], ge[b], k, t, n, m, D, X, Y, scratch, posterior[b], openings[b], extensions[b])
+        for i in range(n):
+            for j in range(m):
+                posterior[b, i, j] = min(posterior[b, i, j], 1.0)  # rounding may leave 1 + 1e-15
 
 
 @compiled

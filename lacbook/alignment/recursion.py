@@ -126,7 +126,8 @@ def forward(similarity: ArrayLike, gap_open: ArrayLike, gap_extend: ArrayLike, t
     Returns
     -------
     Tables
-        float64, 24 bytes per cell. The score runs over non-empty alignments; -inf if no cell can be matched.
+        In float64, 24 bytes per cell. The score runs over non-empty alignments; -inf if no cell can be
+        matched.
     """
     s = _real(similarity)
     go, ge = _per_cell(gap_open, s), _per_cell(gap_extend, s)
@@ -163,7 +164,8 @@ def backward(
     Returns
     -------
     Gradients
-        Shape (N, M) each. At temperature 0 the indicators of one best alignment, a subgradient.
+        Shape (N, M) each, 40 bytes per cell while computing. At temperature 0 the indicators of one best
+        alignment, a subgradient.
     """
     D = tables.D
     go, ge = _per_cell(gap_open, D), _per_cell(gap_extend, D)
@@ -189,6 +191,8 @@ def backward(
             gD[i - 1, j - 1] += share[1]
             gX[i - 1, j - 1] += share[2]
             gY[i - 1, j - 1] += share[3]
+    if table_gradient is None:
+        gD = np.minimum(gD, 1)  # a probability, which rounding may leave at 1 + 1e-15
     return Gradients(gD, openings, extensions)
 
 

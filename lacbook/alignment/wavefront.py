@@ -3,7 +3,8 @@
 Cells of an anti-diagonal (i + j = d) do not depend on each other, so each step computes one for the whole
 batch, in the log domain. Forward, backward and the tangent sweeps are written out (not left to autograd), so
 that only the three tables are kept; `ops` makes them differentiable twice. This is what runs where there is
-neither a compiled kernel for the device nor a need for one; a CPU kernel is some hundred times faster.
+neither a compiled kernel for the device nor a need for one; on a CPU, the compiled kernels are tens of times
+faster.
 
 Tables are skewed: [state, d + 2, b, i] with two diagonals of border in front, so that the neighbours of cell
 (i, j) on diagonal d are row i (left) and row i - 1 (up) of diagonal d - 1 and row i - 1 of diagonal d - 2.
@@ -11,7 +12,7 @@ Cells outside a pair have similarity -inf; what their states hold can only flow 
 
 State is float64, and float32 on devices without it (Apple's MPS), where small temperatures lose digits.
 Memory, measured: 90 bytes for each of the (N + M) N entries of a pair's skewed tables, 120 with per-cell
-penalties, 180 in the tangent sweeps; half of that in float32.
+penalties, 180 and 230 in the tangent sweeps; half of that in float32.
 
 In all functions, `similarity` is [B, N, M], the penalties [B, 1, 1] or both [B, N, M], `lengths` int64
 [B, 2], on one device. Only the first n rows and m columns of a pair are read, and results are 0 (the table
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lacbook.padding import valid_mask
+from lacbook.padding import valid_cells
 
 
 def _skew(cells: Tensor) -> Tensor:
@@ -54,8 +55,7 @@ class _Problem:
         self.t = temperature
         self.dtype = torch.float32 if similarity.device.type == "mps" else torch.float64
         lengths = lengths.to(similarity.device)
-        self.inside = valid_mask(lengths[:, 0], rows)[:, :, None]
-        self.inside = self.inside & valid_mask(lengths[:, 1], self.columns)[:, None, :]
+        self.inside = valid_cells(lengths, rows, self.columns)
         self.within = _skew(self.inside)
         self.similarity = torch.where(self.within, self.cells(similarity), -torch.inf)
         self.gap_open, self.gap_extend = self.penalty(gap_open), self.penalty(gap_extend)
@@ -98,15 +98,20 @@ def _into(
     return into_d, into_x, into_y
 
 
+def _top(arguments: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Largest argument along some axes, finite: -inf - -inf would be NaN."""
+    return arguments.amax(axes, keepdim=True).clamp(min=torch.finfo(arguments.dtype).min)
+
+
 def _smax(arguments: Tensor, t: float, axes: tuple[int, ...] = (0,)) -> Tensor:
     """Smooth maximum along some axes; -inf if all arguments are."""
-    return t * torch.logsumexp(arguments / t, axes)
+    top = _top(arguments, axes)
+    return top.squeeze(axes) + t * ((arguments - top) / t).exp().sum(axes).log()
 
 
 def _shares(arguments: Tensor, t: float, axes: tuple[int, ...] = (0,)) -> Tensor:
     """Derivatives of `_smax`, softmax(arguments / t) along some axes; zeros if all arguments are -inf."""
-    top = arguments.amax(axes, keepdim=True).clamp(min=torch.finfo(arguments.dtype).min)  # no -inf - -inf
-    weights = ((arguments - top) / t).exp()
+    weights = ((arguments - _top(arguments, axes)) / t).exp()
     return weights / weights.sum(axes, keepdim=True).clamp(min=1)  # the largest is 1, unless all are 0
 
 
@@ -157,7 +162,7 @@ def soft(
     posterior, openings, extensions = _backward(p, tables, _shares(D, p.t, (0, 2)))
     return (
         _smax(D, p.t, (0, 2)).to(similarity.dtype),
-        p.result(posterior, similarity.dtype),
+        p.result(posterior, similarity.dtype).clamp(max=1),  # rounding may leave 1 + 1e-15
         p.per_penalty(openings, gap_open),
         p.per_penalty(extensions, gap_extend),
     )

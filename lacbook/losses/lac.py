@@ -18,15 +18,10 @@ from torch import Tensor, nn
 from lacbook.alignment import soft_smith_waterman
 from lacbook.losses.gap_penalties import mean_over_cells, penalties_of_kind
 from lacbook.losses.scl import gaussian_target, scl_loss
-from lacbook.padding import valid_mask
+from lacbook.padding import valid_cells, valid_mask
 from lacbook.similarity import cosine
 
 LOCAL_TERMS = ("structured", "posterior")
-
-
-def valid_cells(lengths: Tensor, rows: int, columns: int) -> Tensor:
-    """True where both frames are real; bool Tensor [B, rows, columns] of `lengths` [B, 2]."""
-    return valid_mask(lengths[:, 0], rows)[:, :, None] & valid_mask(lengths[:, 1], columns)[:, None, :]
 
 
 def true_matches(steps_u: Tensor, steps_v: Tensor, lengths: Tensor) -> Tensor:
@@ -123,7 +118,8 @@ def structured_loss(
 def _sum_over(cells: Tensor, values: Tensor) -> Tensor:
     """Sum of `values`, of any shape that penalties have, over the cells [B, N, M] of each pair; [B]."""
     per_cell = values[:, None, None] if values.dim() == 1 else values
-    return torch.where(cells, per_cell, 0).sum((1, 2))
+    at_least_single = torch.promote_types(values.dtype, torch.float32)  # as the score that it is taken from
+    return torch.where(cells, per_cell, 0).sum((1, 2), dtype=at_least_single)
 
 
 def posterior_loss(
@@ -166,16 +162,19 @@ def posterior_loss(
     -------
     Tensor, scalar
         Mean over pairs and directions in which some frame counts; 0 where there is none. At best the entropy
-        of the targets.
+        of the targets. Computed in float64, where the device has it.
     """
+    # A right cell must be able to learn that it is, even from a probability that float32 cannot hold.
+    wide = similarity if similarity.device.type == "mps" else similarity.double()
     posterior = soft_smith_waterman(
-        similarity, gap_open, gap_extend, temperature=temperature, lengths=lengths
+        wide, gap_open, gap_extend, temperature=temperature, lengths=lengths
     ).posterior
     forth, forth_counts = _row_cross_entropy(posterior, steps_u, steps_v, lengths, variance)
     back, back_counts = _row_cross_entropy(
         posterior.transpose(1, 2), steps_v, steps_u, lengths.flip(1), variance
     )
-    return (forth.sum() + back.sum()) / (forth_counts.sum() + back_counts.sum()).clamp(min=1)
+    loss = (forth.sum() + back.sum()) / (forth_counts.sum() + back_counts.sum()).clamp(min=1)
+    return loss.to(torch.promote_types(similarity.dtype, torch.float32))
 
 
 def _row_cross_entropy(
@@ -186,7 +185,7 @@ def _row_cross_entropy(
     first, last = steps_v[:, :1], steps_v.gather(1, lengths[:, 1:].long() - 1)
     in_range = valid_u & (steps_u >= first) & (steps_u <= last)
     target = gaussian_target(steps_u, steps_v, valid_v, variance, posterior.dtype)
-    # The floor only guards log(0): a right cell must be able to learn that it is, even from 1e-20.
+    # The floor only guards log(0), below some 700 nats.
     tiny = torch.finfo(posterior.dtype).tiny
     mass = posterior.sum(2)
     log_p = posterior.clamp(min=tiny).log() - mass.clamp(min=tiny).log()[:, :, None]

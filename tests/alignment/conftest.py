@@ -14,8 +14,8 @@ from lacbook.alignment import cuda_kernels, numba_kernels, soft_smith_waterman
 IMPLEMENTATIONS = ["cuda"] if cuda_kernels.SIMULATED else ["recursion", "numba", "numba-log", "wavefront"]
 if torch.cuda.is_available() and not cuda_kernels.SIMULATED:
     IMPLEMENTATIONS += [pytest.param(name, marks=pytest.mark.gpu) for name in ("wavefront-gpu", "cuda")]
-# What is fast enough for tables of more than some hundred cells.
-FAST = [name for name in IMPLEMENTATIONS if name != "recursion" and not cuda_kernels.SIMULATED]
+# What is fast enough for tables of some hundred cells.
+FAST = [name for name in IMPLEMENTATIONS if name != "recursion"]
 
 
 class Found:

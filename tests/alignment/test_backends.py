@@ -85,6 +85,7 @@ def test_auto_picks_by_device():
 
 
 def test_auto_falls_back_to_the_wavefront_with_one_warning(monkeypatch):
+    """Maghoumi #1, #14, #26, #28, IsaacLab PR 6040: an install without a working numba-cuda still aligns."""
     backends._warn_of_wavefront.cache_clear()
     monkeypatch.setattr(backends, "no_cuda_kernels", lambda: "numba-cuda is missing")
     device, reason = torch.device("cuda", 0), r"numba-cuda is missing.*'wavefront'.*lacbook\[cuda12\]"

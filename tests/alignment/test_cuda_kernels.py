@@ -24,11 +24,13 @@ simulated = pytest.mark.skipif(not cuda_kernels.SIMULATED, reason="run by test_i
     ("files", "chosen"),
     [
         ("test_cuda_kernels.py test_errors.py", ""),
-        ("test_soft.py", "not swapping and not narrow"),
+        ("test_soft.py", "not equals_recursion"),
         ("test_gradients.py", "not gradcheck and not gradgradcheck and not every_cell"),
-        pytest.param("test_soft.py test_gradients.py test_ops.py", "", marks=pytest.mark.slow),
+        ("test_precision.py", "long_double and (0.01 or 1.0) or yardstick"),
+        pytest.param("test_soft.py test_gradients.py", "recursion or grad or cell", marks=pytest.mark.slow),
+        pytest.param("test_ops.py test_precision.py", "", marks=pytest.mark.slow),
     ],
-    ids=["the kernels", "values", "gradients", "all"],
+    ids=["the kernels", "values", "gradients", "precision", "all gradients", "all precision"],
 )
 def test_in_the_simulator(files, chosen):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen]
@@ -40,6 +42,7 @@ def test_in_the_simulator(files, chosen):
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert " passed" in done.stdout
+    assert "skipped" not in done.stdout or files.startswith("test_cuda_kernels.py")
 
 
 @simulated

@@ -24,23 +24,26 @@ BOTH = [
     ({"similarity": torch.zeros(3, 0)}, "similarity has shape"),
     ({"similarity": torch.zeros(2, 3, 4, dtype=torch.complex64)}, "similarity has dtype"),
     ({"similarity": np.zeros((2, 3, 4), dtype=bool)}, "similarity has dtype"),
-    ({"similarity": with_value(math.nan)}, r"similarity\[1, 2, 0\] is nan"),
-    ({"similarity": with_value(math.inf)}, r"similarity\[1, 2, 0\] is inf"),
+    ({"similarity": with_value(math.nan)}, r"similarity of pair 1 at \(2, 0\) is nan"),
+    ({"similarity": with_value(math.inf)}, r"similarity of pair 1 at \(2, 0\) is inf"),
     ({"gap_open": math.nan}, "gap_open is nan"),
     ({"gap_open": math.inf}, "gap_open is inf"),
     ({"gap_open": torch.ones(3)}, r"gap_open has shape \(3,\); expected one of \(\), \(2,\), \(3, 4\)"),
     ({"gap_open": torch.ones(4, 3)}, r"gap_open has shape \(4, 3\)"),
     ({"gap_open": torch.ones(1, 3, 4)}, r"gap_open has shape \(1, 3, 4\)"),
     ({"gap_open": torch.ones(2, dtype=torch.bool)}, "gap_open has dtype"),
+    ({"gap_open": None}, "gap_open has dtype object"),
+    ({"gap_open": True}, "gap_open has dtype bool"),
+    ({"similarity": np.array([["1", "2"]])}, "similarity has dtype <U1"),
     ({"gap_extend": torch.tensor(math.nan)}, "gap_extend is nan"),
     ({"gap_extend": -math.inf}, "gap_extend is -inf"),
-    ({"gap_extend": torch.tensor([1.0, math.nan])}, r"gap_extend\[1\] is nan"),
-    ({"gap_extend": with_value(math.inf)[1]}, r"gap_extend\[2, 0\] is inf"),
-    ({"gap_extend": with_value(math.nan)}, r"gap_extend\[1, 2, 0\] is nan"),
+    ({"gap_extend": torch.tensor([1.0, math.nan])}, r"gap_extend of pair 1 is nan"),
+    ({"gap_extend": with_value(math.inf)[1]}, r"gap_extend at \(2, 0\) is inf"),
+    ({"gap_extend": with_value(math.nan)}, r"gap_extend of pair 1 at \(2, 0\) is nan"),
     ({"similarity": torch.zeros(3, 4), "gap_open": torch.ones(3)}, r"expected one of \(\), \(3, 4\)"),
-    ({"lengths": torch.tensor([[3, 4], [0, 4]])}, r"lengths\[1\] is \[0, 4\]"),
-    ({"lengths": torch.tensor([[3, 5], [3, 4]])}, r"lengths\[0\] is \[3, 5\]"),
-    ({"lengths": torch.tensor([[3, 4], [3, -1]])}, r"lengths\[1\] is"),
+    ({"lengths": torch.tensor([[3, 4], [0, 4]])}, r"lengths of pair 1 are \[0, 4\]"),
+    ({"lengths": torch.tensor([[3, 5], [3, 4]])}, r"lengths of pair 0 are \[3, 5\]"),
+    ({"lengths": torch.tensor([[3, 4], [3, -1]])}, r"lengths of pair 1 are"),
     ({"lengths": torch.tensor([3, 4])}, "lengths has shape"),
     ({"lengths": torch.tensor([[3, 4]])}, "lengths has shape"),
     ({"lengths": torch.tensor([[3.0, 4.0], [3.0, 4.0]])}, "lengths has dtype"),
@@ -80,5 +83,5 @@ def test_nan_beyond_a_clean_maximum_of_another_pair():
     s = torch.zeros(2, 3, 4)
     s[0, 2, 3] = math.nan  # padding: harmless
     s[1, 0, 1] = math.nan
-    with pytest.raises(ValueError, match=r"similarity\[1, 0, 1\] is nan"):
+    with pytest.raises(ValueError, match=r"similarity of pair 1 at \(0, 1\) is nan"):
         soft_smith_waterman(s, 1.0, 0.3, lengths=[(2, 4), (3, 4)])

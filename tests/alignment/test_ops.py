@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,10 +67,12 @@ def test_compile_without_graph_breaks(backend, dynamic, output):
         torch.testing.assert_close(eager, compiled, rtol=1e-12, atol=0)
 
 
-def test_compile_without_lengths_and_with_plain_numbers(backend):
+@pytest.mark.parametrize("penalties", [(1.0, 0.3), (1, 0), (np.float32(0.5), np.float64(0.1))])
+def test_compile_without_lengths_and_with_plain_numbers(backend, penalties):
     def score(s):
-        return soft_smith_waterman(s, 1.0, 0.3, temperature=0.5, backend=backend).score
+        return soft_smith_waterman(s, *penalties, temperature=0.5, backend=backend).score
 
+    torch.compiler.reset()
     s = arguments(backend)[0][0]
     compiled = torch.compile(score, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(s), score(s))
@@ -81,7 +84,7 @@ def test_values_are_checked_under_compile(backend):
     )
     s = torch.zeros(2, 3, 4)
     s[0, 1, 2] = torch.nan
-    with pytest.raises(ValueError, match=r"similarity\[0, 1, 2\] is nan"):
+    with pytest.raises(ValueError, match=r"similarity of pair 0 at \(1, 2\) is nan"):
         compiled(s)
 
 

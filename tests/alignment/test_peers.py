@@ -4,6 +4,9 @@ The packages: Maghoumi/pytorch-softdtw-cuda, Sleepwalking/pytorch-softdtw, toins
 mblondel/soft-dtw, tslearn-team/tslearn, flatironinstitute/deepblast, spetti/SMURF, and codes that use them.
 """
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,7 @@ import torch
 from lacbook.alignment import cuda_kernels, recursion, smith_waterman, soft_smith_waterman
 
 pytestmark = pytest.mark.skipif(
-    cuda_kernels.SIMULATED, reason="test_soft and test_gradients cover the kernels"
+    cuda_kernels.SIMULATED, reason="long pairs; the other files cover the kernels"
 )
 
 
@@ -23,7 +26,7 @@ def diagonal(n, m, start, length, on=1.0, off=-1.0):
 
 
 def test_no_length_limit(fast_align):
-    """Maghoumi #6, #12, #20, T2A #5, cuDTW #1, pysdtw #5: more than 1,024 frames, and unequal lengths."""
+    """Maghoumi #6, #12, #20, T2A #5, cuDTW #1, pysdtw #5, warp-ctc #91: 1,024 frames and more, N != M."""
     s = diagonal(1100, 1300, (30, 100), 1000)
     found = fast_align(torch.from_numpy(s), 1.0, 0.3, temperature=0.1)
     assert found.score.item() == pytest.approx(1000, abs=1)
@@ -113,12 +116,37 @@ def test_the_alignment_itself():
     assert soft.table[5, 6].item() == pytest.approx(best.score.item(), abs=1e-3)
 
 
-def test_no_cuda_context_and_the_tensors_own_device(align):
+def test_no_cuda_context():
     """Maghoumi #7, keonlee9420 #1: nothing touches a GPU unless the similarity lies there."""
-    found = align(torch.zeros(2, 3), 1.0, 0.3)
-    if align.name in ("recursion", "numba", "numba-log", "wavefront"):
-        assert found.alignment.score.device == torch.device("cpu")
-    assert found.alignment.posterior.device == found.alignment.score.device == found.alignment.table.device
+    code = (
+        "import sys, torch; from lacbook.alignment import soft_smith_waterman\n"
+        "soft_smith_waterman(torch.zeros(2, 3), 1.0, 0.3).table\n"
+        "print(torch.cuda.is_initialized(), 'lacbook.alignment.cuda_kernels' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
+
+
+def test_results_lie_where_the_similarity_does(align):
+    """The same issues: on the tensor's own device, whatever computed them."""
+    found = align(torch.zeros(2, 3), 1.0, 0.3).alignment
+    expected = "cuda" if align.name == "wavefront-gpu" or align.name == "cuda" else "cpu"
+    assert {x.device.type for x in (found.score, found.posterior, found.table)} == {expected}
+
+
+def test_losses_that_cannot_be_negative():
+    """Maghoumi #9, #10, #27, #32, mblondel #5, DILATE #15: a soft score may be, a likelihood not."""
+    from lacbook.losses.lac import structured_loss
+
+    s = torch.randn(4, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    matches, lengths = torch.eye(6).bool().expand(4, 6, 6), torch.full((4, 2), 6)
+    penalties = torch.tensor(0.5).double(), torch.tensor(0.1).double()
+    for scale in (1.0, 30.0):
+        assert structured_loss(s * scale, matches, lengths, *penalties, temperature=0.1) >= 0
+    sure = torch.where(matches, 5.0, -5.0)
+    assert structured_loss(sure, matches, lengths, *penalties, temperature=0.1).item() == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_half_precision(fast_align):

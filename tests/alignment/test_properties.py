@@ -86,7 +86,7 @@ def check(backend, problem):
         )
         assert not posterior[n:].any()
         assert not posterior[:, m:].any()
-        assert posterior.min() >= 0
+        assert 0 <= posterior.min() <= posterior.max() <= 1
         assert posterior.sum(0).max() <= 1 + rounding
         assert posterior.sum(1).max() <= 1 + rounding
         expected_gaps[:, b] = truth.openings.sum(), truth.extensions.sum()

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from lacbook.alignment import enumeration, numba_kernels, recursion, smith_waterman, soft_smith_waterman
+from lacbook.alignment import (
+    enumeration,
+    numba_kernels,
+    recursion,
+    smith_waterman,
+    soft_smith_waterman,
+    wavefront,
+)
 
 TEMPERATURES = [0.03, 0.1, 1.0, 10.0]
 SHAPES = [(1, 1), (1, 9), (9, 1), (7, 12), (12, 7)]
@@ -52,6 +59,7 @@ def test_equals_recursion(fast_align, shape, temperature, go, ge):
 @pytest.mark.parametrize(
     ("s", "t"),
     [
+        (-71.5, 0.1),  # Z of 1e-310: a denormal
         (40.0, 0.1),  # overflows exp(S / t)
         (0.6, 0.01),  # overflows only along the path
         (-80.0, 0.1),  # underflows everywhere
@@ -134,6 +142,7 @@ def test_gap_gradient_is_the_expected_number_of_gaps(align, temperature):
 def test_posterior_is_a_sub_stochastic_matrix(align, temperature):
     posterior = align(random_table(9, 7), 0.3, 0.1, temperature=temperature).posterior
     assert posterior.min() >= 0
+    assert posterior.max() <= 1  # rounding included: log1p(-posterior) has to exist
     assert posterior.sum(0).max() <= 1 + 1e-12
     assert posterior.sum(1).max() <= 1 + 1e-12
     assert posterior.sum() >= 1 - 1e-12  # no alignment is empty
@@ -145,6 +154,30 @@ def test_swapping_the_videos(align, temperature):
     one, other = (align(x, 0.3, 0.1, temperature=temperature) for x in (s, s.T))
     torch.testing.assert_close(one.score, other.score, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(one.posterior, other.posterior.T, rtol=1e-9, atol=1e-12)
+
+
+def test_a_certain_match_has_probability_1_at_most(fast_align):
+    """Rounding would leave 1 + 1e-15, of which a binary cross-entropy has no logarithm."""
+    generator = torch.Generator().manual_seed(0)
+    for t in (0.02, 0.03551, 0.05):
+        s = torch.eye(14).double() * 1.7 - 0.8 + 0.01 * torch.randn(8, 14, 14, generator=generator)
+        assert fast_align(s, 1.0, 0.3, temperature=t).posterior.max() <= 1
+
+
+@pytest.mark.parametrize("largest", [1e307, 1e37])
+def test_enormous_numbers(fast_align, largest):
+    s = np.array([[largest, -largest], [-largest, largest / 2]])
+    np.testing.assert_allclose(fast_align(s, 0.3, 0.1, temperature=0.01).posterior, np.eye(2), atol=1e-12)
+    # The two cells of the other diagonal cannot be chained.
+    posterior = fast_align(-s, 0.3, 0.1, temperature=0.01).posterior
+    np.testing.assert_allclose(posterior, [[0, 0.5], [0.5, 0]], atol=1e-12)
+
+
+def test_a_finite_penalty_stays_finite(align):
+    """Beyond float32's range, yet legal: no gap at all."""
+    s = torch.eye(3) - 0.5
+    found = align(s, 1e300, torch.tensor(1e300, dtype=torch.float64), temperature=0.1)
+    torch.testing.assert_close(found.posterior, align(s, 1e6, 1e6, temperature=0.1).posterior)
 
 
 def test_low_temperature_approaches_the_hard_alignment(align):
@@ -238,6 +271,26 @@ def test_table_is_computed_on_first_access_only(monkeypatch):
     assert len(calls) == 1
 
 
+def test_table_read_without_gradient_first_has_one_later():
+    s = random_table(3, 4).requires_grad_()
+    found = soft_smith_waterman(s, 1.0, 0.3)
+    with torch.no_grad():
+        assert not found.table.requires_grad
+    found.table.sum().backward()
+    assert s.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("changed", ["similarity", "gap_open", "lengths"])
+def test_table_of_inputs_changed_in_place_is_refused(changed):
+    """It would belong to other inputs than the score."""
+    inputs = {"similarity": random_table(2, 3, 4), "gap_open": torch.ones(2).double()}
+    inputs["lengths"] = torch.tensor([[3, 4], [2, 2]])
+    found = soft_smith_waterman(gap_extend=0.3, **inputs)
+    inputs[changed] -= 1
+    with pytest.raises(RuntimeError, match=r"table: .* changed in place"):
+        _ = found.table
+
+
 def test_many_pairs_in_threads_equal_the_same_pairs_one_by_one():
     torch.set_num_threads(2)
     s = random_table(12, 100, 90)
@@ -249,3 +302,28 @@ def test_many_pairs_in_threads_equal_the_same_pairs_one_by_one():
         assert torch.equal(found.posterior[b], alone.posterior)
         assert torch.equal(found.table[b], alone.table)
         assert best.path(b) == smith_waterman(s[b], 1.0, 0.3, lengths=limit).path()
+
+
+def test_the_float32_state_of_devices_without_float64(monkeypatch):
+    """As on Apple's MPS: fewer digits, and no NaN."""
+    real = wavefront._Problem.__init__
+
+    def narrow(self, similarity, *rest):
+        real(self, similarity, *rest)
+        self.dtype = torch.float32
+        for name in ("similarity", "gap_open", "gap_extend"):
+            setattr(self, name, getattr(self, name).float())
+
+    monkeypatch.setattr(wavefront._Problem, "__init__", narrow)
+    s = 0.3 * random_table(2, 40, 30, dtype=torch.float32) - 0.1
+    s[0, 3] = s[0, :, 4] = -torch.inf
+    for t in (0.03, 0.3):
+        x, wide = s.clone().requires_grad_(), s.double().requires_grad_()
+        found = soft_smith_waterman(x, 0.5, 0.1, temperature=t, backend="wavefront")
+        truth = soft_smith_waterman(wide, 0.5, 0.1, temperature=t)
+        for each in (found, truth):
+            each.posterior.square().sum().backward()
+        torch.testing.assert_close(found.score.double(), truth.score, rtol=1e-5, atol=0)
+        torch.testing.assert_close(found.posterior.double(), truth.posterior, rtol=0, atol=1e-4)
+        largest = wide.grad.abs().max().item()
+        torch.testing.assert_close(x.grad.double(), wide.grad, rtol=0, atol=1e-4 * largest)

@@ -206,15 +206,45 @@ def test_descending_the_posterior_loss_moves_the_alignment_into_place():
     assert posterior[:4].sum() > 2
 
 
-def test_a_right_cell_learns_from_however_small_a_probability():
-    similarity = torch.full((1, 2, 8), -5.0)
+@pytest.mark.parametrize("elsewhere", [-5.0, -10.0, -30.0])
+def test_a_right_cell_learns_from_however_small_a_probability(elsewhere):
+    """1e-20, and 1e-90 and 1e-270, which float32 cannot hold."""
+    similarity = torch.full((1, 2, 8), elsewhere)
     similarity[0, 0, 6] = similarity[0, 1, 7] = 1.0
     similarity.requires_grad_()
     loss = posterior_loss_of(similarity, torch.tensor([[0, 1]]), torch.arange(8)[None], variance=0.2)
     loss.backward()
-    posterior = soft_smith_waterman(similarity.detach(), 0.2, 0.1, temperature=0.1).posterior[0]
-    assert posterior[0, 0] < 1e-20
+    wide = similarity.detach().double()
+    posterior = soft_smith_waterman(wide, 0.2, 0.1, temperature=0.1).posterior[0]
+    assert 0 < posterior[0, 0] < 1e-20
     assert similarity.grad[0, 0, 0] < -0.1
+    assert loss.dtype == similarity.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("temperature", [0.03, 0.1])
+def test_posterior_loss_in_float32_is_that_in_float64(temperature):
+    steps = torch.arange(40)[None]
+    smooth = 0.5 - 1.5 * torch.tanh((steps[:, :, None] - steps[:, None, :]).abs() / 6)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        s = smooth.to(dtype, copy=True).requires_grad_()
+        loss = posterior_loss(
+            s, steps, steps, torch.tensor([[40, 40]]), torch.tensor(0.4), torch.tensor(0.2), temperature
+        )
+        loss.backward()
+        results.append((loss.detach().double(), s.grad.double()))
+    for narrow, wide in zip(*results, strict=True):
+        torch.testing.assert_close(narrow, wide, rtol=1e-4, atol=1e-5 * wide.abs().max().item())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_structured_loss_of_half_precision_is_never_negative(dtype):
+    """Both of its terms are added up in float32; in half precision their difference would be noise."""
+    matches, lengths = torch.eye(48).bool()[None], torch.tensor([[48, 48]])
+    similarity = torch.where(matches, 0.4971, -0.6).to(dtype)
+    loss = structured_loss(similarity, matches, lengths, torch.tensor(0.4), torch.tensor(0.2), 0.03)
+    assert loss.dtype == torch.float32
+    assert 0 <= loss < 0.01
 
 
 def test_pairs_that_share_no_time_have_no_posterior_loss():
