@@ -173,8 +173,7 @@ def table(
 ) -> Tensor:
     """D [B, N, M]."""
     p = _Problem(similarity, gap_open, gap_extend, temperature, lengths)
-    D = p.result(_forward(p)[0, 2:], similarity.dtype)
-    return torch.where(p.inside, D, -torch.inf)
+    return p.result(_forward(p)[0, 2:], similarity.dtype)
 
 
 def table_gradient(

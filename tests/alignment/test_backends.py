@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import lacbook
-from lacbook.alignment import backends, numba_kernels, numba_linear, soft_smith_waterman
+from lacbook.alignment import backends, compiled, numba_kernels, numba_linear, soft_smith_waterman
 
 # What lacbook needs besides torch, NumPy and numba, and its alignment does not.
 REST = [
@@ -78,6 +79,33 @@ def test_the_compiler_cache_is_used():
     assert run(code).stdout == "FunctionCache\n"
 
 
+def test_only_a_missing_cache_folder_is_forgiven(monkeypatch):
+    def njit(cache=False, nogil=False):
+        if cache:
+            raise RuntimeError("the disk is on fire")
+        return lambda function: function
+
+    monkeypatch.setattr(compiled, "njit", njit)
+    with pytest.raises(RuntimeError, match="on fire"):
+        compiled.compiled(run)
+
+
+def test_scratch_memory_may_hold_anything():
+    """glibc can fill the memory that it hands out, which is otherwise zero just often enough."""
+    code = """
+import torch
+from lacbook.alignment import numba_kernels, soft_smith_waterman
+
+s = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+for numba_kernels.LINEAR_DOMAIN in (True, False):
+    for output in ("score", "table"):
+        align = lambda x: getattr(soft_smith_waterman(x, 0.5, 0.1, temperature=0.5), output)
+        assert torch.autograd.gradcheck(align, s)
+        assert torch.autograd.gradgradcheck(align, s)
+"""
+    run(code, MALLOC_PERTURB_="191", GLIBC_TUNABLES="glibc.malloc.tcache_count=0")
+
+
 def test_auto_picks_by_device():
     assert backends.choose("auto", torch.device("cpu")) == "numba"
     assert backends.choose("auto", torch.device("mps")) == "wavefront"
@@ -108,11 +136,25 @@ def test_cuda_kernels_that_cannot_run_are_named(monkeypatch):
         backends.choose("cuda", torch.device("cuda", 0))
 
 
+def test_cuda_kernels_take_no_tensor_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(backends, "no_cuda_kernels", lambda: "")
+    with pytest.raises(ValueError, match="similarity is on cpu; expected a CUDA device"):
+        backends.choose("cuda", torch.device("cpu"))
+
+
 def test_a_numba_without_cuda_is_an_obstacle_and_no_crash():
     code = "import sys; sys.modules['numba.cuda'] = None\n" + (
         "from lacbook.alignment import backends; print(backends.no_cuda_kernels())"
     )
     assert "numba" in run(code).stdout
+
+
+def test_an_error_in_one_of_the_threads_is_raised():
+    def kernel(pairs, similarity):
+        assert 3 not in pairs, "pair 3"
+
+    with pytest.raises(AssertionError, match="pair 3"):
+        numba_kernels._over_pairs(kernel, np.arange(4), 2, np.zeros((4, 200, 200)))
 
 
 def domains(monkeypatch, similarity, gap_open=1.0, gap_extend=0.3, **options):

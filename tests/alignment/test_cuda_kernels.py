@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from lacbook.alignment import cuda_kernels, recursion, soft_smith_waterman
+from lacbook.alignment import cuda_kernels, recursion, soft_smith_waterman, wavefront
 
 HERE = Path(__file__).parent
 simulated = pytest.mark.skipif(not cuda_kernels.SIMULATED, reason="run by test_in_the_simulator")
@@ -81,8 +81,6 @@ def test_more_rows_than_threads_and_more_columns():
 
 @simulated
 def test_second_derivatives_leave_it_to_the_wavefront(monkeypatch):
-    from lacbook.alignment import wavefront
-
     calls = []
     real = wavefront.tangent
     monkeypatch.setattr(wavefront, "tangent", lambda *a: calls.append(1) or real(*a))
@@ -97,6 +95,24 @@ def test_without_a_device_the_obstacle_has_a_name():
         assert cuda_kernels.obstacle() == ""
     else:
         assert cuda_kernels.obstacle() == "torch finds no CUDA device"
+
+
+@pytest.mark.skipif(cuda_kernels.SIMULATED, reason="there is no obstacle in the simulator")
+def test_obstacles_behind_a_device(monkeypatch):
+    """One after the other is cleared away, on a CPU that passes for a GPU."""
+    real = torch.tensor
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(cuda_kernels.cuda, "is_available", lambda: False)
+    assert cuda_kernels.obstacle().startswith("numba finds no CUDA driver")
+    monkeypatch.setattr(cuda_kernels.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "tensor", lambda values, device: real(values))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(cuda_kernels, "soft", lambda *a: 1 / 0)
+    assert cuda_kernels.obstacle() == "ZeroDivisionError: division by zero"
+    monkeypatch.setattr(cuda_kernels, "soft", lambda *a: [x + 1 for x in wavefront.soft(*a)])
+    assert cuda_kernels.obstacle() == "they fail their self-test"
+    monkeypatch.setattr(cuda_kernels, "soft", wavefront.soft)
+    assert cuda_kernels.obstacle() == ""
 
 
 @pytest.mark.gpu

@@ -109,6 +109,17 @@ def test_per_cell_gaps_are_charged_where_the_enumeration_charges_them(align):
     np.testing.assert_allclose(-ge.grad, truth.extensions, atol=1e-12)
 
 
+def test_gradients_of_several_outputs_add_up(align):
+    arguments = inputs(("per pair", "per cell"))
+    found = align(*arguments, temperature=0.3, lengths=LENGTHS)
+    weighted = random_table(B, N, M, seed=6) * found.posterior
+    parts = [found.score.sum(), weighted.sum(), found.expected_gaps[0].sum()]
+    together = torch.autograd.grad(sum(parts), arguments, retain_graph=True)
+    alone = [torch.autograd.grad(part, arguments, retain_graph=True) for part in parts]
+    for total, *each in zip(together, *alone, strict=True):
+        torch.testing.assert_close(total, sum(each))
+
+
 @pytest.mark.parametrize("shapes", list(product(SHAPES, repeat=2)), ids=" and ".join)
 def test_a_penalty_gets_a_gradient_of_its_own_shape(align, shapes):
     """The gradient per cell and pair, summed over what one number stood for."""
@@ -160,11 +171,23 @@ def test_gradients_in_padding_are_exactly_zero(align, output):
         assert (g[~INSIDE] == 0).all()
 
 
-def test_gradient_seeds_in_padding_are_not_read(align):
+@pytest.mark.parametrize("output", ["posterior", "table"])
+def test_gradient_seeds_in_padding_are_not_read(align, output):
     s = random_table(B, N, M).requires_grad_()
-    align(s, 0.3, 0.1, lengths=LENGTHS).table.backward(torch.where(INSIDE, 1.0, torch.nan).double())
+    found = getattr(align(s, 0.3, 0.1, lengths=LENGTHS), output)
+    found.backward(torch.where(INSIDE, 1.0, torch.nan).double())
     assert s.grad.isfinite().all()
     assert (s.grad[~INSIDE] == 0).all()
+
+
+def test_gradients_by_the_seeds_of_the_table_are_zero_in_padding(align):
+    s = random_table(B, N, M).requires_grad_()
+    seeds = INSIDE.double().requires_grad_()
+    table = align(s, 0.3, 0.1, temperature=0.3, lengths=LENGTHS).table
+    (g,) = torch.autograd.grad(table, s, seeds, create_graph=True)
+    (moved,) = torch.autograd.grad((random_table(B, N, M, seed=6) * g).sum(), seeds)
+    assert (moved[INSIDE] != 0).all()
+    assert (moved[~INSIDE] == 0).all()
 
 
 def test_a_pair_in_which_nothing_can_match_has_no_gradient(align):

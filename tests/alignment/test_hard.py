@@ -29,6 +29,16 @@ def test_equals_recursion(shape, go, ge):
         assert found.path(b) == path
 
 
+def test_per_cell_penalties_are_paid_where_the_recursion_pays_them():
+    s, go, ge = random_tables(30, 7, 8), *abs(random_tables(2, 30, 7, 8, seed=1)) * 0.5
+    lengths = [(7, 8), (5, 8), (7, 4)] * 10
+    found = smith_waterman(s, go, ge, lengths=lengths)
+    for b, (n, m) in enumerate(lengths):
+        score, path = recursion.traceback(*(x[b, :n, :m] for x in (s, go, ge)))
+        assert found.score[b].item() == pytest.approx(score)
+        assert found.path(b) == path
+
+
 @pytest.mark.parametrize("gap", [1.0, 0.0])
 def test_ties_are_broken_as_in_the_recursion(gap):
     rng = np.random.default_rng(0)
@@ -72,6 +82,7 @@ def test_local_alignment_skips_unrelated_heads_and_tails():
     assert (i0, i1, j0, j1) == (3, 8, 5, 9)
     assert score == pytest.approx(3.8)
     assert found.score.shape == ()
+    assert smith_waterman(np.stack([s - 2, s]), 0.2, 0.1).segments(1) == found.segments()
 
 
 def test_empty_path_when_every_match_is_negative():

@@ -78,9 +78,14 @@ def test_compile_without_lengths_and_with_plain_numbers(backend, penalties):
     torch.testing.assert_close(compiled(s), score(s))
 
 
-def test_values_are_checked_under_compile(backend):
+@pytest.mark.parametrize("output", NAMES)
+def test_values_are_checked_under_compile(backend, output):
+    """Also by an operator alone in the graph, when the outputs of the others are not used."""
+    torch.compiler.reset()
     compiled = torch.compile(
-        lambda s: soft_smith_waterman(s, 1.0, 0.3, backend=backend).score, fullgraph=True, backend="aot_eager"
+        lambda s: NAMES[output](soft_smith_waterman(s, 1.0, 0.3, backend=backend)),
+        fullgraph=True,
+        backend="aot_eager",
     )
     s = torch.zeros(2, 3, 4)
     s[0, 1, 2] = torch.nan

@@ -92,6 +92,16 @@ def test_a_longer_pair(fast_align, temperature):
     np.testing.assert_allclose(found.posterior, truth.posterior.astype(float), atol=1e-10)
 
 
+def test_float32_is_rounded_at_the_ends_alone(align):
+    """What is computed in between is float64: the results are those of the same numbers, rounded once."""
+    s = torch.tensor(batch("per pair")[0], dtype=torch.float32)
+    narrow, wide = (align(x, 0.5, 0.125, temperature=0.01, lengths=LENGTHS) for x in (s, s.double()))
+    for one, other in ((narrow.score, wide.score), (narrow.posterior, wide.posterior)):
+        assert torch.equal(one, other.float())
+    assert torch.equal(narrow.table, wide.table.float())
+    assert torch.equal(narrow.expected_gaps[0], wide.expected_gaps[0].float())
+
+
 def test_the_yardstick():
     """Enumeration and recursion in long double agree to more digits than float64 has."""
     s = np.random.default_rng(0).normal(size=(4, 4)).astype(np.longdouble)

@@ -75,6 +75,15 @@ def test_hard_gradient_is_the_best_alignment(s, go, ge):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_hard_gradient_of_ties_is_one_best_alignment():
+    for s in np.random.default_rng(0).integers(-1, 2, size=(20, 4, 4)).astype(float):
+        s[0, 0] = 1  # or there may be nothing to match
+        posterior = recursion.backward(recursion.forward(s, 0, 0, 0), 0, 0, 0).posterior
+        expected = np.zeros(s.shape)
+        expected[tuple(zip(*recursion.traceback(s, 0, 0)[1], strict=True))] = 1
+        np.testing.assert_array_equal(posterior, expected)
+
+
 def test_a_score_of_zero_still_has_a_path():
     assert recursion.traceback([[0.0]], 1, 1) == (0.0, [(0, 0)])
     assert recursion.traceback([[-1e-9]], 1, 1) == (0.0, [])

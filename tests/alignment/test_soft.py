@@ -59,10 +59,10 @@ def test_equals_recursion(fast_align, shape, temperature, go, ge):
 @pytest.mark.parametrize(
     ("s", "t"),
     [
-        (-71.5, 0.1),  # Z of 1e-310: a denormal
         (40.0, 0.1),  # overflows exp(S / t)
         (0.6, 0.01),  # overflows only along the path
         (-80.0, 0.1),  # underflows everywhere
+        (-73.0, 0.1),  # not quite: the sum is a subnormal number, whose reciprocal overflows
         (1e8, 1.0),
     ],
 )
@@ -237,6 +237,15 @@ def test_numpy_input_of_any_layout(align):
     found = align(s, 1, np.float32(0.5), lengths=np.array([3, 2]))
     again = align(torch.tensor(s.copy()), 1.0, 0.5, lengths=(3, 2))
     torch.testing.assert_close(found.posterior, again.posterior)
+
+
+def test_lengths_in_a_dtype_too_narrow_for_the_table():
+    s = random_table(2, 300)
+    found, again = (
+        soft_smith_waterman(s, 1.0, 0.3, lengths=torch.tensor([2, 200], dtype=dtype))
+        for dtype in (torch.uint8, torch.int64)
+    )
+    assert torch.equal(found.posterior, again.posterior)
 
 
 def test_shapes_batched_and_not(align):
