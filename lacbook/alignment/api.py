@@ -117,15 +117,14 @@ def _as_tensor(name: str, values: object) -> Tensor:
     """Turn a tensor, array or number into float32 or float64; whole numbers to float64, halves to float32."""
     if isinstance(values, Tensor):
         tensor = values
-    elif isinstance(values, float | int | np.number) and not isinstance(values, bool | np.complexfloating):
+    elif isinstance(values, float | int) and not isinstance(values, bool):
         return torch.tensor(float(values), dtype=torch.float64)
     else:
-        array = np.array(values)  # a copy: torch takes neither read-only arrays nor negative strides
-        if array.dtype.kind not in "fiu":
-            raise ValueError(f"{name} has dtype {array.dtype}; expected real numbers")
-        if array.dtype not in (np.float16, np.float32):
-            array = array.astype(np.float64)
-        tensor = torch.from_numpy(array)
+        try:
+            tensor = torch.from_numpy(np.array(values))  # a copy: torch takes no negative strides
+        except (TypeError, ValueError) as error:
+            found = np.asarray(values).dtype
+            raise ValueError(f"{name} has dtype {found}; expected real numbers that torch knows") from error
     if tensor.dtype in (torch.float32, torch.float64):
         return tensor
     if tensor.dtype in (torch.float16, torch.bfloat16):

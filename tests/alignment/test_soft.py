@@ -248,6 +248,15 @@ def test_lengths_in_a_dtype_too_narrow_for_the_table():
     assert torch.equal(found.posterior, again.posterior)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.float16, np.float32, np.float64])
+def test_numpy_input_of_any_dtype(dtype):
+    s = (np.arange(12).reshape(3, 4) % 5).astype(dtype)[::-1, ::-1]
+    found = soft_smith_waterman(s, dtype(1), np.array(1, dtype=dtype))
+    again = soft_smith_waterman(s.astype(float).copy(), 1.0, 1.0)
+    assert found.score.dtype == (torch.float32 if dtype in (np.float16, np.float32) else torch.float64)
+    torch.testing.assert_close(found.posterior.double(), again.posterior, rtol=1e-5, atol=1e-6)
+
+
 def test_shapes_batched_and_not(align):
     run = partial(align, gap_open=1.0, gap_extend=0.3)
     s = random_table(2, 3, 4)
