@@ -27,10 +27,11 @@ simulated = pytest.mark.skipif(not cuda_kernels.SIMULATED, reason="run by test_i
         ("test_soft.py", "not equals_recursion"),
         ("test_gradients.py", "not gradcheck and not gradgradcheck and not every_cell"),
         ("test_precision.py", "long_double and (0.01 or 1.0) or yardstick"),
-        pytest.param("test_soft.py test_gradients.py", "recursion or grad or cell", marks=pytest.mark.slow),
-        pytest.param("test_ops.py test_precision.py", "", marks=pytest.mark.slow),
+        # Second derivatives are the wavefront's, tested without the simulator.
+        pytest.param("test_gradients.py", "gradcheck and not gradgradcheck", marks=pytest.mark.slow),
+        pytest.param("test_soft.py test_ops.py", "equals_recursion or opcheck", marks=pytest.mark.slow),
     ],
-    ids=["the kernels", "values", "gradients", "precision", "all gradients", "all precision"],
+    ids=["the kernels", "values", "gradients", "precision", "all gradients", "operators"],
 )
 def test_in_the_simulator(files, chosen):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen]
