@@ -10,6 +10,8 @@ frame is dropped. Hence the weak prior towards the start.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
@@ -29,7 +31,7 @@ def mean_over_cells(values: Tensor, valid: Tensor) -> Tensor:
     return values if values.dim() == 0 else values.expand(valid.shape)[valid].mean()
 
 
-class GapPenalties(nn.Module):
+class GapPenalties(nn.Module, ABC):
     """What the three kinds share: a softplus of values that begin at a start and are pulled back to it.
 
     Parameters
@@ -46,9 +48,9 @@ class GapPenalties(nn.Module):
         # The inverse of the softplus.
         self.register_buffer("start", penalties + torch.log(-torch.expm1(-penalties)))
 
+    @abstractmethod
     def before_softplus(self, *views: Tensor) -> Tensor:
         """Both penalties before the softplus, [2], [2, N, M] or [2, B, N, M]; `views` as in `forward`."""
-        raise NotImplementedError
 
     def forward(self, *views: Tensor) -> tuple[Tensor, Tensor]:
         """Penalties of a batch of view pairs.
