@@ -3,16 +3,15 @@
 Cells of an anti-diagonal (i + j = d) do not depend on each other, so each step computes one for the whole
 batch, in the log domain. Forward, backward and the tangent sweeps are written out (not left to autograd), so
 that only the three tables are kept; `ops` makes them differentiable twice. This is what runs where there is
-neither a compiled kernel for the device nor a need for one; on a CPU, the compiled kernels are tens of times
-faster.
+neither a compiled kernel for the device nor a need for one; on a CPU, the compiled kernels are much faster.
 
 Tables are skewed: [state, d + 2, b, i] with two diagonals of border in front, so that the neighbours of cell
 (i, j) on diagonal d are row i (left) and row i - 1 (up) of diagonal d - 1 and row i - 1 of diagonal d - 2.
 Cells outside a pair have similarity -inf; what their states hold can only flow to other such cells.
 
 State is float64, and float32 on devices without it (Apple's MPS), where small temperatures lose digits.
-Memory, measured: 90 bytes for each of the (N + M) N entries of a pair's skewed tables, 120 with per-cell
-penalties, 180 and 230 in the tangent sweeps; half of that in float32.
+Memory: three tables and their derivatives, 48 bytes for each of the (N + M) N entries of a pair, and about as
+much for skewed copies and temporaries; twice that in the tangent sweeps, half of it in float32.
 
 In all functions, `similarity` is [B, N, M], the penalties [B, 1, 1] or both [B, N, M], `lengths` int64
 [B, 2], on one device. Only the first n rows and m columns of a pair are read, and results are 0 (the table
