@@ -3,7 +3,7 @@
 from .curves import plot_learning_curves, plot_metrics
 from .frames import plot_alignment, plot_matched_frames, side_by_side
 from .style import phase_colors, use_theme
-from .tables import plot_similarity, plot_table
+from .tables import plot_posterior, plot_similarity, plot_table
 
 __all__ = [
     "phase_colors",
@@ -11,6 +11,7 @@ __all__ = [
     "plot_learning_curves",
     "plot_matched_frames",
     "plot_metrics",
+    "plot_posterior",
     "plot_similarity",
     "plot_table",
     "side_by_side",

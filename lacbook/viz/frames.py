@@ -77,7 +77,6 @@ def plot_matched_frames(
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     pairs = as_path(path, len(a), len(b))
-    rate_a, rate_b = _rates(fps)
     height_a, height_b = (WIDE * video.shape[1] / video.shape[2] for video in (a, b))
     if ax is None:
         _, ax = plt.subplots(
@@ -88,19 +87,45 @@ def plot_matched_frames(
         ax.text(0.5, 0.5, "no frames matched", ha="center", va="center", transform=ax.transAxes)
         return ax
     top = height_b + GAP
-    for column, (i, j) in enumerate(_spread(pairs, n)):
-        middle = column + 0.5
-        for frame, low, high in ((a[i], top, top + height_a), (b[j], 0.0, height_b)):
-            ax.imshow(
-                frame, extent=(middle - WIDE / 2, middle + WIDE / 2, low, high), interpolation="antialiased"
-            )
-        ax.text(middle, top - 0.03, f"{i / rate_a:.2f} s", ha="center", va="top", fontsize="small")
+    for low, height in ((top, height_a), (0.0, height_b)):  # filled below, as are the times
+        ax.imshow([[[255] * 3]], extent=(0, n, low, low + height), interpolation="antialiased")
+    for middle in np.arange(min(n, len(pairs))) + 0.5:
+        for low in (top, 0.0):
+            ax.text(middle, low - 0.03, "", ha="center", va="top", fontsize="small")
         ax.plot([middle, middle], [height_b + 0.02, height_b + 0.12], color=MUTED, lw=1.5)
-        ax.text(middle, -0.03, f"{j / rate_b:.2f} s", ha="center", va="top", fontsize="small")
+    show_matched_frames(ax, a, b, pairs, fps=fps)
     for name, low, high in (("A", top, top + height_a), ("B", 0.0, height_b)):
         ax.text(-0.08, (low + high) / 2, name, ha="right", va="center", fontweight="bold")
     ax.set(xlim=(-0.3, n), ylim=(-0.26, top + height_a), aspect="equal")
     return ax
+
+
+def _row(frames: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
+    """Frames beside each other, one in the middle of each column, as one picture; spare columns are white."""
+    _, height, width, _ = frames.shape
+    left = round(width * (1 / WIDE - 1) / 2)
+    row = np.full((columns, height, left + width + left, 3), 255, dtype=np.uint8)
+    row[: len(frames), :, left : left + width] = frames
+    return np.concatenate(row, axis=1)
+
+
+def show_matched_frames(
+    ax: Axes,
+    frames_a: NDArray[np.uint8],
+    frames_b: NDArray[np.uint8],
+    path: ArrayLike,
+    *,
+    fps: float | tuple[float, float],
+) -> None:
+    """Put other matches into a strip that `plot_matched_frames` drew, in its columns, as sliders do."""
+    columns = round(ax.images[0].get_extent()[1])
+    shown = _spread(as_path(path, len(frames_a), len(frames_b)), columns)
+    for side, (video, rate) in enumerate(zip((frames_a, frames_b), _rates(fps), strict=True)):
+        ax.images[side].set_data(_row(video[shown[:, side]], columns))
+        for column, time in enumerate(ax.texts[side : 2 * len(ax.lines) : 2]):
+            time.set_text(f"{shown[column, side] / rate:.2f} s" if column < len(shown) else "")
+    for column, tick in enumerate(ax.lines):
+        tick.set_visible(column < len(shown))
 
 
 def _badge(ax: Axes, x: float, y: float, number: int) -> None:

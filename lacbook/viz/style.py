@@ -17,6 +17,7 @@ ACCENT = "#0173b2"  # LAC, and whatever is matched
 PATH = "#ffe45c"  # the hard path: light, so that it shows on the similarity and on the dark posterior
 MUTED = "#8c8c8c"  # controls, frames that are not matched
 EMPTY = "#e4e4e4"  # cells that can never be matched (-inf)
+POSTERIOR: Colormap = sns.color_palette("rocket_r", as_cmap=True)  # of a match, where it is drawn by itself
 
 
 def _settings() -> dict[Any, Any]:
@@ -34,9 +35,19 @@ def _settings() -> dict[Any, Any]:
     return sns.axes_style("ticks") | sns.plotting_context("notebook", font_scale=0.85) | extra
 
 
-def use_theme() -> None:
-    """Give every later figure the look of the course. Call it once, on top of a notebook."""
+def use_theme(*, photos: bool = False) -> None:
+    """Give every later figure the look of the course. Call it once, on top of a notebook.
+
+    Parameters
+    ----------
+    photos : bool, default False
+        Keep the notebook's figures as JPEG: those full of video frames take a quarter of the bytes.
+    """
     mpl.rcParams.update(_settings())
+    if photos:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats  # not there without Jupyter
+
+        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 62, "optimize": True})
 
 
 def theme() -> AbstractContextManager[None]:

@@ -8,14 +8,16 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import PowerNorm, to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import ArrayLike, NDArray
 
-from .style import ACCENT, INK, PATH, as_array, as_path, phase_colors, similarity_colors
+from .style import ACCENT, EMPTY, INK, PATH, POSTERIOR, as_array, as_path, phase_colors, similarity_colors
 
 LARGEST_WITH_NUMBERS = (12, 16)
+SMALLEST_NUMBER = 6.0  # points; numbers that would come out smaller are left away
+PICTURE = 0.96  # side of a frame beside a table, in cells
 
 
 def route(path: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
@@ -57,7 +59,9 @@ def _labels(labels: Sequence[object] | None, n: int, name: str) -> list[str]:
 
 
 def _number(value: float, whole: bool) -> str:
-    """Text of a cell: a dash for -inf, no decimals in a table of whole numbers."""
+    """Text of a cell: nothing for NaN, a dash for -inf, no decimals in a table of whole numbers."""
+    if np.isnan(value):
+        return ""
     if not np.isfinite(value):
         return "–"
     return f"{value + 0.0:.0f}" if whole else f"{round(value, 1) + 0.0:.1f}"  # + 0.0: no "-0"
@@ -69,6 +73,7 @@ def plot_table(
     path: ArrayLike | None = None,
     rows: Sequence[object] | None = None,
     cols: Sequence[object] | None = None,
+    frames: tuple[ArrayLike, ArrayLike] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a dynamic programming table as textbooks do: sequences on the sides, numbers inside, path on top.
@@ -76,11 +81,14 @@ def plot_table(
     Parameters
     ----------
     table : array_like [N, M]
-        Scores; ``-inf`` is a dash on grey. Tables beyond 12 x 16 are coloured only.
+        Scores; ``-inf`` is a dash on grey, NaN a blank cell, not filled yet. Tables beyond 12 x 16, and
+        such small ones that numbers could not be read, are coloured only.
     path : array_like of int [L, 2], optional
         Matches (i, j), ringed, and the way between them through the cells where gaps are charged.
     rows, cols : sequence, optional
         N and M labels (a string is a sequence of letters); positions by default.
+    frames : tuple of two array_like of uint8, [N, H, W, 3] and [M, H, W, 3], optional
+        The two videos, drawn as pictures on the left and on top.
     ax : Axes, optional
         A new figure by default.
 
@@ -91,20 +99,26 @@ def plot_table(
     Raises
     ------
     ValueError
-        The table is not a matrix, labels do not fit it, or the path leaves it.
+        The table is not a matrix, labels or frames do not fit it, or the path leaves it.
     """
     values = as_array(table).astype(float)
     if values.ndim != 2:
         raise ValueError(f"table must have shape [N, M], got {values.shape}")
     n, m = values.shape
+    videos = [as_array(video) for video in frames or ()]
+    if videos and tuple(map(len, videos)) != (n, m):
+        raise ValueError(f"frames has {len(videos[0])} and {len(videos[1])} pictures, table is {n} x {m}")
     small = n <= LARGEST_WITH_NUMBERS[0] and m <= LARGEST_WITH_NUMBERS[1]
+    if videos and not small:
+        raise ValueError(f"frames are drawn beside at most {LARGEST_WITH_NUMBERS} cells, table is {n} x {m}")
     if ax is None:
         cell = 0.52 if small else min(7 / m, 6 / n)
         _, ax = plt.subplots(
             figsize=(max(m * cell, 1.5) + 0.9, max(n * cell, 1.5) + 0.9), layout="constrained"
         )
     cmap, norm = similarity_colors(values)
-    ax.imshow(np.ma.masked_invalid(values), cmap=cmap, norm=norm, alpha=0.75 if small else 1.0)
+    opaque = np.where(np.isnan(values), 0.0, 0.75 if small else 1.0)
+    ax.imshow(np.ma.masked_invalid(values), cmap=cmap, norm=norm, alpha=opaque)
     if small or rows is not None:
         ax.set_yticks(range(n), _labels(rows, n, "rows"))
     if small or cols is not None:
@@ -117,8 +131,16 @@ def plot_table(
         if path is not None:
             draw_path(ax, matches, (n, m))
         return ax
-    ax.hlines(np.arange(n + 1) - 0.5, -0.5, m - 0.5, color="white", lw=1.5)
-    ax.vlines(np.arange(m + 1) - 0.5, -0.5, n - 0.5, color="white", lw=1.5)
+    grid: dict[str, Any] = {"color": EMPTY if np.isnan(values).any() else "white", "lw": 1.5}
+    ax.hlines(np.arange(n + 1) - 0.5, -0.5, m - 0.5, **grid)
+    ax.vlines(np.arange(m + 1) - 0.5, -0.5, n - 0.5, **grid)
+    for across, video in enumerate(videos):
+        for k, picture in enumerate(video):
+            x, y = (k, -1.1) if across else (-1.1, k)
+            extent = (x - PICTURE / 2, x + PICTURE / 2, y + PICTURE / 2, y - PICTURE / 2)
+            ax.imshow(picture, extent=extent, interpolation="antialiased")
+    if videos:
+        ax.set(xlim=(-1.1 - PICTURE / 2, m - 0.5), ylim=(n - 0.5, -1.1 - PICTURE / 2))
     corner = ax.transData.transform([(0, 0), (1, 1)])
     points = float(np.abs(corner[1] - corner[0]).min()) * 72 / ax.figure.dpi  # one cell
     if path is not None:
@@ -127,6 +149,8 @@ def plot_table(
         ax.plot(
             corners[:, 1], corners[:, 0], color=(ACCENT, 0.3), lw=6, markevery=matched, label="path", **ring
         )
+    if 0.3 * points < SMALLEST_NUMBER:
+        return ax
     whole = bool(np.all(values[np.isfinite(values)] % 1 == 0))
     ringed = set(map(tuple, matches.tolist()))
     for (i, j), value in np.ndenumerate(values):
@@ -134,6 +158,22 @@ def plot_table(
         style: dict[str, Any] = {"color": "white" if dark else INK, "fontsize": min(10.0, 0.3 * points)}
         ax.text(j, i, _number(value, whole), ha="center", va="center", zorder=5, **style)
     return ax
+
+
+def _phase_strips(
+    ax: Axes, phases: tuple[ArrayLike, ArrayLike] | None, n: int, m: int
+) -> tuple[float, float]:
+    """Strips of phase colours beside an n x m matrix; returns the left and upper limit of the axes."""
+    if phases is None:
+        return -0.5, -0.5
+    rows, cols = (as_array(phase).astype(int) for phase in phases)
+    if (len(rows), len(cols)) != (n, m):
+        raise ValueError(f"phases have lengths {len(rows)} and {len(cols)}, the matrix is {n} x {m}")
+    palette = np.vstack([phase_colors(int(max(rows.max(), cols.max())) + 1), np.ones(3)])  # -1 is white
+    left, top = -0.5 - 0.03 * m, -0.5 - 0.03 * n
+    ax.imshow(palette[rows][:, None], extent=(left, -0.5 - 0.006 * m, n - 0.5, -0.5), aspect="auto")
+    ax.imshow(palette[cols][None], extent=(-0.5, m - 0.5, -0.5 - 0.006 * n, top), aspect="auto")
+    return left, top
 
 
 def plot_similarity(
@@ -191,15 +231,7 @@ def plot_similarity(
         veil = np.sqrt(np.clip(mass / max(mass.max(), 1e-12), 0, 1))  # root: small probabilities show, too
         color = np.broadcast_to(to_rgb(INK), (n, m, 3))
         ax.imshow(np.dstack([color, 0.8 * veil]), aspect="auto", zorder=2, label="posterior")
-    left = top = -0.5
-    if phases is not None:
-        rows, cols = (as_array(phase).astype(int) for phase in phases)
-        if (len(rows), len(cols)) != (n, m):
-            raise ValueError(f"phases have lengths {len(rows)} and {len(cols)}, similarity is {n} x {m}")
-        palette = np.vstack([phase_colors(int(max(rows.max(), cols.max())) + 1), np.ones(3)])  # -1 is white
-        left, top = -0.5 - 0.03 * m, -0.5 - 0.03 * n
-        ax.imshow(palette[rows][:, None], extent=(left, -0.5 - 0.006 * m, n - 0.5, -0.5), aspect="auto")
-        ax.imshow(palette[cols][None], extent=(-0.5, m - 0.5, -0.5 - 0.006 * n, top), aspect="auto")
+    left, top = _phase_strips(ax, phases, n, m)
     if events is not None:
         rows, cols = (as_array(event) for event in events)
         dotted: dict[str, Any] = {"color": INK, "lw": 0.8, "ls": (0, (1, 3)), "zorder": 3}
@@ -216,6 +248,57 @@ def plot_similarity(
             "zorder": 5,
         }
         ax.plot(cols[:both], rows[:both], label="key events", **ring)
+    if path is not None:
+        draw_path(ax, path, (n, m))
+    ax.set(xlim=(left, m - 0.5), ylim=(n - 0.5, top), xlabel="frame of B", ylabel="frame of A")
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def plot_posterior(
+    posterior: ArrayLike,
+    *,
+    path: ArrayLike | None = None,
+    phases: tuple[ArrayLike, ArrayLike] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Posterior of two videos by itself; as a veil over the similarity it is in `plot_similarity`.
+
+    Parameters
+    ----------
+    posterior : array_like [N, M]
+        Probability of a match, pale at 0, dark at 1. The colours follow its square root, so that small
+        probabilities show, too, and are the same in every figure.
+    path, phases
+        As in `plot_similarity`.
+    ax : Axes, optional
+        A new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        Shapes disagree, or the path leaves the matrix.
+    """
+    mass = as_array(posterior).astype(float)
+    if mass.ndim != 2:
+        raise ValueError(f"posterior must have shape [N, M], got {mass.shape}")
+    n, m = mass.shape
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.2, 5.2), layout="constrained")
+    image = ax.imshow(mass, cmap=POSTERIOR, norm=PowerNorm(0.5, 0.0, 1.0), aspect="auto")
+    bar = ax.figure.colorbar(
+        image,
+        cax=ax.inset_axes((1.025, 0, 0.025, 1)),
+        label="posterior probability of a match",
+        ticks=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1],
+        format="{x:g}",
+    )
+    bar.outline.set_visible(False)
+    left, top = _phase_strips(ax, phases, n, m)
     if path is not None:
         draw_path(ax, path, (n, m))
     ax.set(xlim=(left, m - 0.5), ylim=(n - 0.5, top), xlabel="frame of B", ylabel="frame of A")

@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 
 from lacbook.viz import plot_alignment, plot_matched_frames, side_by_side
-from lacbook.viz.frames import playback
+from lacbook.viz.frames import playback, show_matched_frames
+
+
+def shown_in(image, columns):
+    """Number coded in the middle of each column of a strip's row."""
+    row = image.get_array()
+    assert row.shape[1] % columns == 0
+    return row[row.shape[0] // 2, row.shape[1] // columns // 2 :: row.shape[1] // columns, 0].tolist()
 
 
 def test_strip_shows_matched_frames_with_their_times(videos):
@@ -11,18 +18,38 @@ def test_strip_shows_matched_frames_with_their_times(videos):
     _, given = plt.subplots()
     ax = plot_matched_frames(a, b, path, n=3, fps=10.0, ax=given)
     assert ax is given
-    assert [int(image.get_array().max()) for image in ax.images] == [3, 5, 5, 7, 8, 11]
-    above, below = (np.array(image.get_extent()) for image in ax.images[:2])
-    assert above[2] > below[3]  # A on top
-    assert (above[1] - above[0]) / (above[3] - above[2]) == pytest.approx(30 / 20)
+    above, below = ax.images
+    assert shown_in(above, 3) == [3, 5, 8]
+    assert shown_in(below, 3) == [5, 7, 11]
+    (left, right, low, high), (_, _, _, top_of_b) = above.get_extent(), below.get_extent()
+    assert (left, right) == (0, 3)
+    assert low > top_of_b  # A on top
+    assert 0.92 / (high - low) == pytest.approx(30 / 20)
     assert [t.get_text() for t in ax.texts][:2] == ["0.30 s", "0.50 s"]
     assert len(ax.lines) == 3
 
 
 def test_short_and_empty_paths(videos):
     a, b, path = videos
-    assert len(plot_matched_frames(a, b, path, n=8).images) == 2 * len(path)
+    for image, frames in zip(plot_matched_frames(a, b, path, n=8).images, np.transpose(path), strict=True):
+        assert shown_in(image, 8) == [*frames, 255, 255, 255]
     assert plot_matched_frames(a, b, []).texts[0].get_text() == "no frames matched"
+
+
+def test_other_matches_in_a_strip(videos):
+    a, b, path = videos
+    ax = plot_matched_frames(a, b, path, n=4, fps=10.0)
+    show_matched_frames(ax, a, b, path[:2], fps=10.0)
+    assert [shown_in(image, 4) for image in ax.images] == [[3, 4, 255, 255], [5, 6, 255, 255]]
+    times = [text.get_text() for text in ax.texts]
+    assert times == ["0.30 s", "0.50 s", "0.40 s", "0.60 s", "", "", "", "", "A", "B"]
+    assert [tick.get_visible() for tick in ax.lines] == [True, True, False, False]
+    show_matched_frames(ax, a, b, path, fps=(10.0, 5.0))
+    assert [shown_in(image, 4) for image in ax.images] == [[3, 4, 7, 8], [5, 6, 10, 11]]
+    assert ax.texts[7].get_text() == "2.20 s"
+    assert all(tick.get_visible() for tick in ax.lines)
+    show_matched_frames(ax, a, b, [], fps=10.0)
+    assert all((image.get_array() == 255).all() for image in ax.images)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +75,7 @@ def test_alignment_figure(videos):
     assert main.lines[0].get_xydata()[0].tolist() == [5, 3]
     numbers = [t.get_text() for t in main.texts]
     assert numbers == list("12345")
-    assert len(strip.images) == 10
+    assert shown_in(strip.images[0], 8) == [i for i, _ in path] + [255] * 3
     assert side.get_ylabel() == "video A, time (s)"
     assert "2" in [t.get_text() for t in side.get_yticklabels()]  # frame 10 at 5 frames per second
     for film, axis in ((side, 1), (above, 0)):  # a thumbnail lies at its own frame

@@ -43,6 +43,16 @@ def test_theme_is_applied_only_on_demand():
     assert mpl.rcParams["axes.spines.top"] is False
 
 
+def test_photos_are_kept_as_jpeg(monkeypatch):
+    inline = pytest.importorskip("matplotlib_inline.backend_inline")
+    asked = []
+    monkeypatch.setattr(inline, "set_matplotlib_formats", lambda *formats, **_: asked.extend(formats))
+    use_theme()
+    assert asked == []
+    use_theme(photos=True)
+    assert asked == ["jpeg"]
+
+
 def test_import_changes_nothing_and_needs_no_ipywidgets():
     code = (
         "import sys, matplotlib as mpl; sys.modules['ipywidgets'] = None;"

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from lacbook.viz import phase_colors, plot_similarity, plot_table
+from lacbook.viz import phase_colors, plot_posterior, plot_similarity, plot_table
 from lacbook.viz.tables import draw_path, route
 
 TABLE = np.array([[1.0, -np.inf, 0.25, 2.0], [0.5, 3.0, -0.01, 1.0], [0.0, 0.0, 1.0, 4.0]])
@@ -55,12 +55,45 @@ def test_large_tables_have_no_numbers_but_a_path():
     assert ax.lines[0].get_xydata().tolist() == [[2, 1], [3, 2]]
 
 
+def test_cells_not_filled_yet_are_blank():
+    table = np.array([[1.0, 2.0], [-np.inf, np.nan]])
+    ax = plot_table(table)
+    assert texts(ax) == {(0, 0): "1", (0, 1): "2", (1, 0): "–", (1, 1): ""}
+    assert (np.asarray(ax.images[0].get_alpha()) == 0).tolist() == np.isnan(table).tolist()
+
+
+def test_numbers_too_small_to_read_are_left_away():
+    _, (large, small) = plt.subplots(1, 2, figsize=(9, 4), width_ratios=(8, 1))
+    assert plot_table(np.zeros((6, 6)), ax=large).texts
+    assert not plot_table(np.zeros((6, 6)), path=[(1, 1)], ax=small).texts
+    assert small.lines[0].get_xydata().tolist() == [[1, 1]]
+
+
+def test_frames_stand_beside_their_rows_and_columns(coded):
+    ax = plot_table(TABLE, frames=(coded(3, 8, 8), coded(4, 8, 8)))
+    pictures = {
+        (image.get_extent()[0] + 0.48, image.get_extent()[2] - 0.48): image for image in ax.images[1:]
+    }
+    assert len(pictures) == 7
+    for (x, y), image in pictures.items():
+        row, column = round(y), round(x)
+        assert (row == -1) != (column == -1)  # on the left or on top
+        assert image.get_array()[0, 0, 0] == (row if column == -1 else column)
+        low, high = image.get_extent()[0], image.get_extent()[1]
+        assert ax.get_xlim()[0] <= low < high <= ax.get_xlim()[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"table": np.zeros(3)}, "table must have shape"),
         ({"table": TABLE, "rows": "AB"}, "rows has 2 labels, the table has 3"),
         ({"table": TABLE, "path": [(0, 4)]}, "path leaves"),
+        ({"table": TABLE, "frames": (np.zeros((3, 8, 8, 3)), np.zeros((5, 8, 8, 3)))}, "table is 3 x 4"),
+        (
+            {"table": np.zeros((1, 17)), "frames": (np.zeros((1, 8, 8, 3)), np.zeros((17, 8, 8, 3)))},
+            "at most",
+        ),
     ],
 )
 def test_bad_tables_are_refused(arguments, message):
@@ -113,3 +146,35 @@ def test_a_drawn_path_can_be_moved():
     line = draw_path(ax, [(0, 0)], (5, 5))
     assert draw_path(ax, [(1, 2), (2, 3)], (5, 5), line) is line
     assert ax.lines[0].get_xydata().tolist() == [[2, 1], [3, 2]]
+
+
+def test_posterior_keeps_its_colours_from_figure_to_figure():
+    phases = (np.array([0, 1]), np.array([0, 1, 1]))
+    sure = plot_posterior([[1.0, 0.0, 0.0], [0.0, 0.0, 0.25]], path=[(0, 0), (1, 2)], phases=phases)
+    spread = plot_posterior(torch.full((2, 3), 0.01, requires_grad=True))
+    heat, rows, cols = sure.images
+    assert [image.get_clim() for image in (heat, *spread.images)] == [(0, 1), (0, 1)]
+    assert heat.norm(0.25) == pytest.approx(0.5)  # the square root
+    light = heat.cmap(np.linspace(0, 1, 50))[:, :3].sum(1)
+    assert (np.diff(light) < 0).all()  # the more probable, the darker
+    np.testing.assert_allclose(rows.get_array()[:, 0], phase_colors(2))
+    assert cols.get_array().shape == (1, 3, 3)
+    assert sure.lines[0].get_xydata().tolist() == [[0, 0], [1, 0], [2, 1]]
+    assert sure.get_ylim()[0] == 1.5  # frame 0 is on top
+    assert sure.child_axes[0].get_ylabel() == "posterior probability of a match"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"posterior": np.zeros(3)}, r"posterior must have shape \[N, M\]"),
+        ({"path": [(0, 4)]}, "path leaves"),
+        (
+            {"phases": (np.zeros(3, int), np.zeros(3, int))},
+            "phases have lengths 3 and 3, the matrix is 3 x 4",
+        ),
+    ],
+)
+def test_bad_posteriors_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plot_posterior(**{"posterior": np.zeros((3, 4))} | arguments)
