@@ -1,20 +1,23 @@
 # The first use of any target makes .venv and installs lacbook with all it needs into it.
 PYTHON ?= python3
 BIN := .venv/bin
+# `make notebooks NOTEBOOKS=notebooks/02*.ipynb` executes these only.
+NOTEBOOKS := notebooks/*.ipynb
 # Notebooks quick enough for `make test`; `make slow` executes all of them.
-QUICK_NOTEBOOKS := notebooks/00_tour.ipynb
+QUICK_NOTEBOOKS := $(wildcard notebooks/0[0-3]_*.ipynb)
 # One thread a process: pytest runs a process a core, and thread pools of several processes get in each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1
 # Threads of torch that wait for each other sleep soon; by default they spin for so long that training beside other
 # busy programs takes several times as long as its share of the machine would explain.
 SHORT_SPIN := GOMP_SPINCOUNT=3000
 
-.PHONY: help install demo test slow lab notebooks lint clean
+.PHONY: help install demo test slow browser lab notebooks lint clean
 
 help:
 	@echo "make demo       train LAC on videos and watch it learn to align them (4 minutes)"
 	@echo "make test       all tests and the quick notebooks"
 	@echo "make slow       the tests that take longer, and every notebook"
+	@echo "make browser    the sliders in a real browser (Chromium); screenshots in build/screenshots"
 	@echo "make lab        the course, in JupyterLab"
 	@echo "make notebooks  execute every notebook and store its outputs"
 	@echo "make lint       ruff and mypy"
@@ -38,14 +41,17 @@ test: install
 
 slow: install
 	$(SHORT_SPIN) $(BIN)/pytest -m "slow and not browser" tests
-	$(BIN)/pytest --nbmake $(filter-out $(QUICK_NOTEBOOKS),$(wildcard notebooks/*.ipynb)) $(QUICK_NOTEBOOKS)
+	$(BIN)/pytest --nbmake notebooks/*.ipynb
+
+browser: install
+	LACBOOK_SCREENSHOTS=build/screenshots $(BIN)/pytest -m browser tests/browser
 
 lab: install
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 notebooks: install
-	$(BIN)/jupytext --sync notebooks/*.ipynb
-	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+	$(BIN)/jupytext --quiet --sync notebooks/src/*.py
+	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -80,6 +80,8 @@ def check(answer: Any, right: Callable[[Any], object]) -> None:
     reason = ""
     try:
         solved = answer is not None and bool(right(answer))
+        if answer is not None:
+            reason = ": this answer is not right"
     except Exception as error:  # an answer of the wrong kind is a wrong answer
         solved, reason = False, f": {type(error).__name__}: {error}"
     if not solved and os.environ.get("LACBOOK_STRICT") == "1":

@@ -32,7 +32,12 @@ def test_squat_pair_thins_the_same_frames():
 
 @pytest.mark.parametrize(
     ("answer", "said"),
-    [(4, "solved"), (5, "not solved yet"), (None, "not solved yet"), ("x", "not solved yet: TypeError")],
+    [
+        (4, "solved\n"),
+        (5, "not solved yet: this answer is not right\n"),
+        (None, "not solved yet\n"),
+        ("x", "not solved yet: TypeError"),
+    ],
 )
 def test_check_prints_and_goes_on(answer, said, capsys, monkeypatch):
     monkeypatch.delenv("LACBOOK_STRICT", raising=False)

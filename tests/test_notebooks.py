@@ -64,13 +64,15 @@ def test_small_enough_to_keep(path):
 
 
 def script(path: Path, solutions: dict[str, str]) -> str:
-    """The notebook as one program; after each exercise and its check come its solution and the same check."""
+    """The notebook as one program, run in order, in which each exercise is solved, open, and solved again."""
     cells = [cell.source for cell in code_cells(path)]
     program = cells[:1]
     for before, cell in pairwise(cells):
-        program.append(cell)
         if match := EXERCISE.match(before):
-            program += [solutions[match[1]], cell]
+            solution = solutions[match[1]]
+            program[-1:] = [solution, cell, before, cell, solution]  # `cell` is the check
+        else:
+            program.append(cell)
     return "\n".join(program)
 
 
@@ -94,4 +96,4 @@ def test_exercises_are_open_until_solved(path):
     ran = subprocess.run(command, env={**os.environ, "MPLBACKEND": "agg"}, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     verdicts = re.findall(r"^(not solved yet|solved)", ran.stdout, flags=re.MULTILINE)
-    assert verdicts == ["not solved yet", "solved"] * len(solutions)
+    assert verdicts == ["solved", "not solved yet"] * len(solutions)

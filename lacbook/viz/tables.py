@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm, to_rgb
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import ArrayLike, NDArray
@@ -74,6 +75,7 @@ def plot_table(
     rows: Sequence[object] | None = None,
     cols: Sequence[object] | None = None,
     frames: tuple[ArrayLike, ArrayLike] | None = None,
+    limits: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a dynamic programming table as textbooks do: sequences on the sides, numbers inside, path on top.
@@ -89,6 +91,9 @@ def plot_table(
         N and M labels (a string is a sequence of letters); positions by default.
     frames : tuple of two array_like of uint8, [N, H, W, 3] and [M, H, W, 3], optional
         The two videos, drawn as pictures on the left and on top.
+    limits : (float, float), optional
+        Smallest and largest number of the colours, the table's own by default; tables side by side want the
+        same.
     ax : Axes, optional
         A new figure by default.
 
@@ -116,7 +121,7 @@ def plot_table(
         _, ax = plt.subplots(
             figsize=(max(m * cell, 1.5) + 0.9, max(n * cell, 1.5) + 0.9), layout="constrained"
         )
-    cmap, norm = similarity_colors(values)
+    cmap, norm = similarity_colors(values if limits is None else np.array(limits))
     opaque = np.where(np.isnan(values), 0.0, 0.75 if small else 1.0)
     ax.imshow(np.ma.masked_invalid(values), cmap=cmap, norm=norm, alpha=opaque)
     if small or rows is not None:
@@ -176,6 +181,12 @@ def _phase_strips(
     return left, top
 
 
+def _colorbar(ax: Axes, image: AxesImage, **options: Any) -> None:
+    """Scale of an image's colours, close to its right."""
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.025, 0, 0.025, 1)), **options)
+    bar.outline.set_visible(False)
+
+
 def plot_similarity(
     similarity: ArrayLike,
     *,
@@ -183,6 +194,8 @@ def plot_similarity(
     path: ArrayLike | None = None,
     events: tuple[ArrayLike, ArrayLike] | None = None,
     phases: tuple[ArrayLike, ArrayLike] | None = None,
+    limits: tuple[float, float] | None = None,
+    colorbar: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Similarity matrix of two videos with what the alignment makes of it.
@@ -200,6 +213,10 @@ def plot_similarity(
         Key events of the rows' and of the columns' video: dotted lines, a circle where the k-th of both meet.
     phases : tuple of array_like of int [N] and [M], optional
         Phase of each frame, thin strips of `phase_colors` on the left and on top; -1 is blank.
+    limits : (float, float), optional
+        Smallest and largest similarity of the colours, those of the matrix by default.
+    colorbar : bool, default True
+        Draw the scale of colours on the right; of matrices side by side, one needs it.
     ax : Axes, optional
         A new figure by default.
 
@@ -218,12 +235,10 @@ def plot_similarity(
     n, m = values.shape
     if ax is None:
         _, ax = plt.subplots(figsize=(6.2, 5.2), layout="constrained")
-    cmap, norm = similarity_colors(values)
+    cmap, norm = similarity_colors(values if limits is None else np.array(limits))
     image = ax.imshow(np.ma.masked_invalid(values), cmap=cmap, norm=norm, aspect="auto")
-    bar = ax.figure.colorbar(
-        image, cax=ax.inset_axes((1.025, 0, 0.025, 1)), label="similarity (0 = unrelated)"
-    )
-    bar.outline.set_visible(False)
+    if colorbar:
+        _colorbar(ax, image, label="similarity (0 = unrelated)")
     if posterior is not None:
         mass = as_array(posterior).astype(float)
         if mass.shape != values.shape:
@@ -260,6 +275,7 @@ def plot_posterior(
     *,
     path: ArrayLike | None = None,
     phases: tuple[ArrayLike, ArrayLike] | None = None,
+    colorbar: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Posterior of two videos by itself; as a veil over the similarity it is in `plot_similarity`.
@@ -269,7 +285,7 @@ def plot_posterior(
     posterior : array_like [N, M]
         Probability of a match, pale at 0, dark at 1. The colours follow its square root, so that small
         probabilities show, too, and are the same in every figure.
-    path, phases
+    path, phases, colorbar
         As in `plot_similarity`.
     ax : Axes, optional
         A new figure by default.
@@ -290,14 +306,9 @@ def plot_posterior(
     if ax is None:
         _, ax = plt.subplots(figsize=(6.2, 5.2), layout="constrained")
     image = ax.imshow(mass, cmap=POSTERIOR, norm=PowerNorm(0.5, 0.0, 1.0), aspect="auto")
-    bar = ax.figure.colorbar(
-        image,
-        cax=ax.inset_axes((1.025, 0, 0.025, 1)),
-        label="posterior probability of a match",
-        ticks=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1],
-        format="{x:g}",
-    )
-    bar.outline.set_visible(False)
+    if colorbar:
+        ticks = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1]
+        _colorbar(ax, image, label="posterior probability of a match", ticks=ticks, format="{x:g}")
     left, top = _phase_strips(ax, phases, n, m)
     if path is not None:
         draw_path(ax, path, (n, m))

@@ -69,6 +69,22 @@ def test_numbers_too_small_to_read_are_left_away():
     assert small.lines[0].get_xydata().tolist() == [[1, 1]]
 
 
+@pytest.mark.parametrize("plot", [plot_table, plot_similarity])
+def test_given_limits_make_colours_comparable(plot):
+    _, axes = plt.subplots(1, 2)
+    images = [
+        plot(table, limits=(-4, 2), ax=ax).images[0] for table, ax in zip((TABLE, -TABLE), axes, strict=True)
+    ]
+    assert {(image.norm.vmin, image.norm.vcenter, image.norm.vmax) for image in images} == {(-4.0, 0.0, 2.0)}
+
+
+@pytest.mark.parametrize("plot", [plot_posterior, plot_similarity])
+def test_colour_bar_can_be_left_away(plot):
+    _, axes = plt.subplots(1, 2)
+    assert len(plot(np.eye(3), ax=axes[0]).child_axes) == 1
+    assert plot(np.eye(3), colorbar=False, ax=axes[1]).child_axes == []
+
+
 def test_frames_stand_beside_their_rows_and_columns(coded):
     ax = plot_table(TABLE, frames=(coded(3, 8, 8), coded(4, 8, 8)))
     pictures = {
