@@ -59,6 +59,12 @@ def test_outputs_are_those_of_one_clean_run(path):
 
 
 @every_notebook
+def test_nothing_tells_when_it_ran(path):
+    timed = [cell.source for cell in code_cells(path) if "execution" in cell.metadata]
+    assert timed == [], "run: make notebooks"
+
+
+@every_notebook
 def test_small_enough_to_keep(path):
     assert path.stat().st_size < 1_000_000
 

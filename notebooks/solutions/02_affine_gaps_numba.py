@@ -2,13 +2,11 @@
 # ruff: noqa: F821 - the names are the notebook's
 
 # %% exercise 1
-affine = (4.0, 0.5)
+# 4 + 0.5 (L - 1) < L from L = 8 on.
+affine = (4.0, 0.5, 8)
 
 
 # %% exercise 2
-from itertools import pairwise
-
-
 def gaps(path):
     openings = extensions = 0
     for (i, j), (p, r) in pairwise(path):

@@ -45,9 +45,7 @@ from lacbook.align import committed_checkpoint
 from lacbook.train import load_run
 from lacbook.viz import use_theme
 
-use_theme()
-# Figures full of video frames take a third of the bytes as JPEG.
-# %config InlineBackend.figure_formats = ["jpeg"]
+use_theme(photos=True)
 
 # %%
 config, learner = load_run(committed_checkpoint())
@@ -250,9 +248,8 @@ for opening, found in zip(openings, paths, strict=True):
 # %%
 _, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained", sharey=True)
 for ax, opening, found in zip(axes, openings, paths, strict=True):
-    plot_similarity(similarity, path=found, events=(a.events, b.events), ax=ax)
+    plot_similarity(similarity, path=found, events=(a.events, b.events), colorbar=ax is axes[-1], ax=ax)
     ax.set_title(f"gap_open {opening}")
-    ax.child_axes[0].set_visible(ax is axes[-1])  # one colour bar is enough
 for ax in axes[1:]:
     ax.set_ylabel("")
 
@@ -261,9 +258,9 @@ for ax in axes[1:]:
 # the path and the matched frames. (On a page that only shows the notebook, the figure above has to do.)
 
 # %%
-from lacbook.viz.widgets import gap_slider
+from lacbook.viz.widgets import gap_explorer
 
-gap_slider(similarity, frames=(a.values, b.values), gap_open=0.1, gap_extend=0.03, largest=1.0, fps=a.fps)
+gap_explorer(similarity, frames=(a.values, b.values), gap_open=0.1, gap_extend=0.03, largest=1.0, fps=a.fps)
 
 # %% [markdown]
 # ## 8. Does the embedding know anything?
@@ -343,16 +340,16 @@ check(extra, lambda e: 0 < len(smith_waterman(similarity - e, gap_open, gap_exte
 # %% [markdown]
 # ## 10. Map of the course
 #
-# This notebook exists now; those marked "to come" do not yet.
+# Notebooks marked "here" exist; those marked "to come" do not yet.
 #
 # | # | notebook | what it is about | status |
 # |---|---|---|---|
 # | 00 | tour | the finished thing | here |
-# | 01 | local_alignment | a Smith-Waterman table by hand; why local beats global | to come |
-# | 02 | affine_gaps_numba | opening and extending gaps, three tables, compiled | to come |
-# | 03 | smoothing_and_gradients | from the maximum to log-sum-exp; posterior = gradient | to come |
-# | 04 | torch_op | the alignment as a PyTorch operator | to come |
-# | 05 | cuda_kernel | one block for a pair, one barrier for a diagonal | to come |
+# | 01 | local_alignment | a Smith-Waterman table by hand; why local beats global | here |
+# | 02 | affine_gaps_numba | opening and extending gaps, three tables, compiled | here |
+# | 03 | smoothing_and_gradients | from the maximum to log-sum-exp; posterior = gradient | here |
+# | 04 | torch_op | the alignment as a PyTorch operator | here |
+# | 05 | cuda_kernel | one block for a pair, one barrier for a diagonal | here |
 # | 06 | videos_and_views | decoding, two views of a video, augmentations, poses | to come |
 # | 07 | lac_loss | the contrastive and the local term, and how penalties learn | to come |
 # | 08 | train_the_encoder | the transformer, training, checkpoints; what positions do | to come |

@@ -116,22 +116,26 @@ for name, S in (("rests", S_rest), ("hesitates", S_hesitate)):
 # last step was, and charge accordingly. It is a tempting idea. Let us try it against brute force on random
 # tables.
 
+
 # %%
-
-
 def one_table(S, go, ge):
-    """H with a note of each cell's last step: "match", "x", "y" or "start". Is it right?"""
+    """H with a note of each cell's last step. Is it right?"""
     N, M = S.shape
     H = np.zeros((N + 1, M + 1))
     last = np.full((N + 1, M + 1), "start")
     for i in range(1, N + 1):
         for j in range(1, M + 1):
-            skip_y = H[i, j - 1] - (ge if last[i, j - 1] == "y" else go)
-            skip_x = H[i - 1, j] - (ge if last[i - 1, j] == "x" else go)
-            ways = {"start": 0.0, "match": H[i - 1, j - 1] + S[i - 1, j - 1], "y": skip_y, "x": skip_x}
+            skip_b = H[i, j - 1] - (ge if last[i, j - 1] == "skipB" else go)
+            skip_a = H[i - 1, j] - (ge if last[i - 1, j] == "skipA" else go)
+            ways = {
+                "start": 0.0,
+                "match": H[i - 1, j - 1] + S[i - 1, j - 1],
+                "skipB": skip_b,
+                "skipA": skip_a,
+            }
             last[i, j] = max(ways, key=ways.get)
             H[i, j] = ways[last[i, j]]
-    return H.max()
+    return H
 
 
 # %%
@@ -140,8 +144,8 @@ from lacbook.alignment.enumeration import best
 rng = np.random.default_rng(0)
 tables = [rng.integers(-3, 4, size=(4, 5)).astype(float) for _ in range(500)]
 tables = [S for S in tables if S.max() > 0]
-short = [best(S, 2.0, 0.25).score - one_table(S, 2.0, 0.25) for S in tables]
-print(f"{len(tables)} tables, wrong in {np.count_nonzero(short)}; it misses up to {max(short)}")
+missing = [best(S, 2.0, 0.25).score - one_table(S, 2.0, 0.25).max() for S in tables]
+print(f"{len(tables)} tables, wrong in {np.count_nonzero(missing)}; it misses up to {max(missing)}")
 
 # %% [markdown]
 # It is wrong, though not often, which is the worst way for a program to be wrong. The reason: the best way
@@ -156,11 +160,12 @@ print(f"{len(tables)} tables, wrong in {np.count_nonzero(short)}; it misses up t
 # ## 3. Three tables
 #
 # Every cell gets three scores, one for each kind of last step. (In equations the first video is called X and
-# the second Y, as in the literature. In our figures they stay A and B.)
+# the second Y, as in the papers. In our figures they stay A and B. As in notebook 01, formulas count frames
+# from 1, and code and figures from 0.)
 #
 # - $D_{ij}$: frames $i$ and $j$ are matched with each other;
-# - $I^x_{ij}$: frame $j$ of Y has just been skipped, and $i$ is the last frame of X so far;
-# - $I^y_{ij}$: frame $i$ of X has just been skipped, and $j$ is the last frame of Y so far.
+# - $I^x_{ij}$: X waits at its frame $i$, while frame $j$ of Y is skipped;
+# - $I^y_{ij}$: Y waits at its frame $j$, while frame $i$ of X is skipped.
 #
 # Now ask of each where it can come from. A **match** comes from the cell on the diagonal before it, in any of
 # the three states, or it starts the alignment:
@@ -176,12 +181,12 @@ print(f"{len(tables)} tables, wrong in {np.count_nonzero(short)}; it misses up t
 #
 # $$ I^y_{ij} = \max(D_{i-1,j} - g_o,\; I^x_{i-1,j} - g_o,\; I^y_{i-1,j} - g_e) $$
 #
-# An alignment ends with a match, anywhere, so the score is $V = \max_{ij} D_{ij}$. Outside the table there is
-# nothing to come from, so everything there is $-\infty$.
+# An alignment ends with a match, anywhere, so the score is $V = \max_{ij} D_{ij}$. If that is negative, it is
+# best not to align at all, and the score is 0. Outside the table there is nothing to come from, so everything
+# there is $-\infty$. (The functions `fill` and, later, `walk_back` take the place of those of notebook 01.)
+
 
 # %%
-
-
 def fill(S, go, ge):
     """D, Ix and Iy, each (N + 1) x (M + 1) with a border of -inf in front."""
     N, M = S.shape
@@ -194,13 +199,15 @@ def fill(S, go, ge):
     return D, Ix, Iy
 
 
+# %%
 D, Ix, Iy = fill(S_rest, 3.0, 0.5)
 print("D, Ix, Iy:", D.shape, Ix.shape, Iy.shape, " V =", D.max())
 
 # %% [markdown]
 # Here are the three tables of the puppet that rests. (A dash is $-\infty$.) Follow the score: along the
 # diagonal of $D$, then to the right through a row of $I^x$ while the puppet rests, getting a little less with
-# each step, and back into $D$.
+# each step, and back into $D$. Which row? Any of the six equal frames may be the one that is matched, so
+# several ways end in the same 16.
 
 # %%
 fig, axes = plt.subplots(3, 1, figsize=(7, 11.4), layout="constrained")
@@ -211,12 +218,28 @@ for ax, (name, table) in zip(axes, {"D": D, "Ix": Ix, "Iy": Iy}.items(), strict=
 # %% [markdown]
 # ### Is it right?
 #
-# The random tables again, and the package.
+# The random tables again, and the package. (They all have something to gain; the last line tries one that has
+# not.)
 
 # %%
-for S in tables:
-    assert fill(S, 2.0, 0.25)[0].max() == best(S, 2.0, 0.25).score == smith_waterman(S, 2.0, 0.25).score
+for table in tables:
+    V = fill(table, 2.0, 0.25)[0].max()
+    assert V == best(table, 2.0, 0.25).score == smith_waterman(table, 2.0, 0.25).score
 print(len(tables), "tables agree with brute force and with the package")
+
+nothing = np.full((3, 4), -1.0)
+print("nothing alike: max D", fill(nothing, 2.0, 0.25)[0].max(), end=", ")
+print("score", float(smith_waterman(nothing, 2.0, 0.25).score))
+
+# %% [markdown]
+# And notebook 01's table $H$? It is still there. With equal penalties, the best of a cell's three scores, or
+# 0, is what $H$ holds.
+
+# %%
+for table in tables:
+    three = np.max(fill(table, 2.0, 2.0), axis=0)
+    assert np.array_equal(np.maximum(three, 0)[1:, 1:], one_table(table, 2.0, 2.0)[1:, 1:])
+print("with equal penalties, max(0, D, Ix, Iy) = H")
 
 # %% [markdown]
 # ### Why may a skip in X follow a skip in Y, but not the other way round?
@@ -224,14 +247,13 @@ print(len(tables), "tables agree with brute force and with the package")
 # Between two matches, both videos may skip frames. Say that Y skips two and X skips one. The same alignment
 # could then be written in several orders: YYX, YXY, XYY. To find the *best* one, it does not matter how often
 # we count it. In notebook 03 we will *sum* over all alignments, and then each must be counted exactly once.
-# So the course fixes an order: the frames of Y first, then those of X.
+# So we fix an order, the usual one: the frames of Y first, then those of X.
 #
 # We can check that without knowing any score. Replace every maximum by a sum and every score by "one way",
 # and the recursion counts alignments instead of comparing them. Notebook 01 told us how many there are.
 
+
 # %%
-
-
 def count_ways(N, M, both_orders=False):
     """How many ways through the tables end in a match."""
     D, Ix, Iy = np.zeros((3, N + 1, M + 1), dtype=int)
@@ -246,50 +268,62 @@ def count_ways(N, M, both_orders=False):
 # %%
 from math import comb
 
-for N, M in ((1, 1), (2, 3), (4, 4), (7, 12)):
+for N, M in ((2, 3), (3, 3), (4, 4), (7, 12)):
     print(f"{N} x {M}: {count_ways(N, M)} ways, {comb(N + M, N) - 1} alignments,", end=" ")
     print(f"{count_ways(N, M, both_orders=True)} ways if both orders were allowed")
     assert count_ways(N, M) == comb(N + M, N) - 1
 
 # %% [markdown]
+# (With 2 x 3 frames the order makes no difference: to skip frames in both videos between two matches takes
+# three frames of each.)
+#
 # ## 4. The traceback, in three states
 #
 # We walk back as before, but now we have to know not only in which cell we are but in which table. At each
 # step the question is the same: which of the numbers in this maximum was the largest?
 
+
 # %%
+def ways(tables, state, i, j, go, ge):
+    """What the maximum of a state was taken over; (i, j) is the cell it came from."""
+    D, Ix, Iy = (table[i, j] for table in tables)
+    if state == "D":
+        return {"start": 0.0, "D": D, "Ix": Ix, "Iy": Iy}
+    if state == "Ix":
+        return {"D": D - go, "Ix": Ix - ge}
+    return {"D": D - go, "Ix": Ix - go, "Iy": Iy - ge}
 
 
-def walk_back(D, Ix, Iy, go, ge):
+# %%
+BACK = {"D": (1, 1), "Ix": (0, 1), "Iy": (1, 0)}  # how far back each state came from
+
+
+def walk_back(tables, go, ge):
     """The matches of one best alignment, first to last; none if every D is negative."""
+    D = tables[0]
     i, j = (int(k) for k in np.unravel_index(D.argmax(), D.shape))
     state, path = "D" if D[i, j] >= 0 else "start", []
     while state != "start":
         if state == "D":
             path.append((i - 1, j - 1))
-            i, j = i - 1, j - 1
-            ways = {"start": 0.0, "D": D[i, j], "Ix": Ix[i, j], "Iy": Iy[i, j]}
-        elif state == "Ix":
-            j = j - 1
-            ways = {"D": D[i, j] - go, "Ix": Ix[i, j] - ge}
-        else:
-            i = i - 1
-            ways = {"D": D[i, j] - go, "Ix": Ix[i, j] - go, "Iy": Iy[i, j] - ge}
-        state = max(ways, key=ways.get)
+        i, j = i - BACK[state][0], j - BACK[state][1]
+        options = ways(tables, state, i, j, go, ge)
+        state = max(options, key=options.get)
     return path[::-1]
 
 
-path = walk_back(D, Ix, Iy, 3.0, 0.5)
+# %%
+path = walk_back((D, Ix, Iy), 3.0, 0.5)
 print(path)
 assert path == smith_waterman(S_rest, 3.0, 0.5).path()
 
 # %%
-for S in tables:
-    assert walk_back(*fill(S, 2.0, 0.25), 2.0, 0.25) == smith_waterman(S, 2.0, 0.25).path()
-print(len(tables), "paths are those of the package")
+for table in [*tables, nothing]:
+    assert walk_back(fill(table, 2.0, 0.25), 2.0, 0.25) == smith_waterman(table, 2.0, 0.25).path()
+print(len(tables) + 1, "paths are those of the package")
 
 # %% [markdown]
-# When several alignments are equally good, the first entry of `ways` wins: a start, then $D$, then $I^x$,
+# When several alignments are equally good, the first entry of `options` wins: a start, then $D$, then $I^x$,
 # then $I^y$. The package decides ties in the same order, or the check above would fail.
 
 # %%
@@ -311,34 +345,46 @@ print("A:", a.values.shape, " B:", b.values.shape, " S:", S.shape)
 print("key events of A at frames", a.events, "and of B at", b.events)
 
 # %% [markdown]
+# Each clip comes with five *key events*, which we know because the puppets are drawn: the descent begins, the
+# arms are level, the lowest point, the arms fall, and the end. `carry` takes a frame of A along the path to
+# its partner in B, so it can tell by how many frames an alignment misses B's events.
+#
 # Three pairs of penalties: nearly nothing, something in between, and so much that skipping is out of the
-# question. To see how good they are, we carry A's key events along the path, as in notebook 00, and count by
-# how many frames they miss B's.
+# question.
 
 # %%
 from lacbook.metrics import carry
 
 penalties = ((0.01, 0.01), (1.0, 0.3), (12.0, 3.0))
 paths = [smith_waterman(S, go, ge).path() for go, ge in penalties]
-for (go, ge), found in zip(penalties, paths, strict=True):
-    off = np.abs(carry(a.events, np.array(found)) - b.events)
-    print(f"gap_open {go:5}, gap_extend {ge:4}: {found[0]} to {found[-1]}, off by {off} frames")
+for (go, ge), way in zip(penalties, paths, strict=True):
+    off = np.abs(carry(a.events, np.array(way)) - b.events)
+    print(f"gap_open {go:5}, gap_extend {ge:4}: {way[0]} to {way[-1]}, off by {off} frames")
+
+# %% [markdown]
+# Which frames are skipped? Wherever one of the two numbers rises by more than 1 from a match to the next.
+
+# %%
+from itertools import pairwise
+
+for (go, ge), way in zip(penalties, paths, strict=True):
+    jumps = [f"{p} -> {q}" for p, q in pairwise(way) if q[0] - p[0] > 1 or q[1] - p[1] > 1]
+    print(f"gap_open {go:5}, gap_extend {ge:4}:", ", ".join(jumps) or "none")
 
 # %%
 _, axes = plt.subplots(1, 3, figsize=(9.6, 3.3), layout="constrained", sharey=True)
-for ax, (go, ge), found in zip(axes, penalties, paths, strict=True):
-    plot_similarity(S, path=found, events=(a.events, b.events), ax=ax)
+for ax, (go, ge), way in zip(axes, penalties, paths, strict=True):
+    plot_similarity(S, path=way, events=(a.events, b.events), colorbar=ax is axes[-1], ax=ax)
     ax.set_title(f"gap_open {go}, gap_extend {ge}")
-    ax.child_axes[0].set_visible(ax is axes[-1])  # one colour bar is enough
     ax.set_ylabel("frame of A" if ax is axes[0] else "")
 
 # %% [markdown]
 # On the left, skipping is almost free. The path takes a detour wherever the matrix is a little redder. While
-# the puppets move, that serves it well: it meets every event. But where they stand still it has nothing to go
-# by, and it skips more than twenty idle frames of B for the sake of a match at the very end. On the right,
-# skipping costs more than it can ever gain, and the path is a straight line: both puppets at the same speed,
-# whatever they do. It cuts the corner at the lowest point. In the middle there is one gap of three frames,
-# just there, where B rests a little longer than A.
+# the puppets move, that serves it well: one of the five events is off by a frame. But where they stand still
+# it has nothing to go by, and it skips twenty idle frames of B, only to end on two pairs that are a trifle
+# more alike. On the right, skipping costs more than it can ever gain, and the path is a straight line: both
+# puppets at the same speed, whatever they do. In the middle there is one gap of three frames, a little after
+# the lowest point, where B lingers.
 #
 # Nobody knows good penalties beforehand. They depend on the scale of the similarity, and on how people pause.
 # LAC learns them (notebook 07).
@@ -350,8 +396,8 @@ _ = ax.set_title("gap_open 1, gap_extend 0.3", loc="left")
 # %% [markdown]
 # **Try it.** In a running notebook, move the two sliders, with the mouse or with the arrow keys, and watch
 # path and frames. Two things to look for: where does the path break off, and at which `gap_open` does the gap
-# at the lowest point disappear? What if you then lower `gap_extend`? (On a page that only shows the notebook,
-# the figures above have to do.)
+# after the lowest point disappear? What if you then lower `gap_extend`? (On a page that only shows the
+# notebook, the figures above have to do.)
 
 # %%
 from lacbook.viz.widgets import gap_explorer
@@ -400,7 +446,7 @@ sizes = (8, 16, 32, 64, 128)
 ratios = []
 for n in sizes:
     table = rng.standard_normal((n, n))
-    slow = min(repeat(lambda s=table: fill(s, 1.0, 0.3), number=1, repeat=2))
+    slow = min(repeat(lambda s=table: fill(s, 1.0, 0.3), number=1, repeat=4))
     fast = min(repeat(lambda s=table: fast_fill(s, 1.0, 0.3), number=20, repeat=3)) / 20
     ratios.append(slow / fast)
     print(f"{n:3} x {n:3}: numba is {ratios[-1]:4.0f} times as fast as Python")
@@ -413,26 +459,34 @@ ax.bar_label(ax.containers[0], fmt="%.0f", padding=2)
 ax.margins(y=0.15)
 
 # %% [markdown]
-# One line, and the loops are hundreds of times as fast. Small tables gain less, because every call has a
-# fixed price. What stands in `lacbook.alignment` are the same loops with some more care: several pairs in one
-# call, memory that is reused, a choice of penalties for each cell. How little has to change is remarkable;
-# how the *order* of the cells can be changed to go faster still is the subject of notebook 04.
+# One line, and the loops are tens of times as fast on tiny tables, where every call has a fixed price, and
+# hundreds of times or more on larger ones. What stands in `lacbook.alignment` are the same loops with some
+# more care: several pairs in one call, memory that is reused, a choice of penalties for each cell. How little
+# has to change is remarkable; how the *order* of the cells can be changed, so that many are computed at once,
+# is the subject of notebook 04.
 
 # %% [markdown]
 # ## 7. Exercises
 #
-# **Exercise 1.** Choose penalties such that skipping a single frame costs as much as 4 of the old linear
-# penalty's frames at 1 each, but a run of nine frames costs no more than 8. Give `(gap_open, gap_extend)`,
-# with the run of nine costing exactly 8.
+# **Exercise 1.** Choose penalties such that skipping a single frame costs 4 and a run of nine costs 8. From
+# which length on is a run cheaper than with the linear penalty of 1 a frame? Give `(gap_open, gap_extend,
+# length)`.
 
 # %%
 # exercise 1
-affine = None  # (gap_open, gap_extend)
+affine = None  # (gap_open, gap_extend, length)
 
 # %%
 from lacbook.course import check
 
-check(affine, lambda g: np.allclose([g[0], g[0] + 8 * g[1]], [4, 8]))
+
+def affine_is_right(answer):
+    costs = answer[0] + answer[1] * np.arange(20)  # of runs of 1, 2, ... frames
+    first_cheaper = next(n for n, cost in enumerate(costs, 1) if cost < n)
+    return np.allclose(costs[[0, 8]], [4, 8]) and answer[2] == first_cheaper
+
+
+check(affine, affine_is_right)
 
 # %% [markdown]
 # **Exercise 2.** Write `gaps(path)`, which takes a list of matches and returns how many gaps were opened and
@@ -451,22 +505,29 @@ check(gaps, lambda f: all(tuple(f(x.path)) == (len(x.opened), len(x.extended)) f
 
 # %% [markdown]
 # **Exercise 3.** For the score alone, the whole tables are not needed: row $i$ only looks at row $i - 1$.
-# Write a compiled `score(S, go, ge)` that never holds a table of $N \times M$ numbers, only rows of $M + 1$.
-# (Mind that $D_{i-1,j-1}$ must not be overwritten before it is used.)
+# Write a compiled `score(S, go, ge)` that holds no table, only rows, arrays with one dimension of $M + 1$
+# numbers. (Mind that $D_{i-1,j-1}$ must not be overwritten before it is used.) The check also looks at the
+# types that numba found in your function.
 
 # %%
 # exercise 3
 score = None
 
 # %%
+wide = [rng.standard_normal((12, 9)) for _ in range(50)]
 
 
-def right_and_compiled(f):
-    pairs = [(f(S, 2.0, 0.25), fill(S, 2.0, 0.25)[0].max()) for S in tables]
-    return hasattr(f, "signatures") and np.allclose(*zip(*pairs, strict=True))
+def score_is_right(f):
+    pairs = [(f(S, *g), fill(S, *g)[0].max()) for S in wide for g in ((0.5, 0.1), (2.0, 0.25))]
+    return np.allclose(*zip(*pairs, strict=True))
 
 
-check(score, right_and_compiled)
+def holds_rows_only(f):
+    types = f.overloads[f.signatures[0]].type_annotation.typemap
+    return {name for name, kind in types.items() if "2d" in str(kind) or "3d" in str(kind)} <= {"S", "arg.S"}
+
+
+check(score, lambda f: score_is_right(f) and holds_rows_only(f))
 
 # %% [markdown]
 # Solutions are in `notebooks/solutions/02_affine_gaps_numba.py`.
@@ -478,8 +539,10 @@ check(score, right_and_compiled)
 #   the three tables, which make affine gaps no dearer than linear ones.
 # - T. F. Smith, M. S. Waterman, 1981, as in notebook 01: the local start and end.
 # - S. K. Lam, A. Pitrou, S. Seibert, *Numba: a LLVM-based Python JIT compiler*, LLVM-HPC, 2015.
+# - F. Llinares-López, Q. Berthet, M. Blondel, O. Teboul, J.-P. Vert, *Deep embedding and alignment of protein
+#   sequences*, Nature Methods, 2023: a smoothed alignment with affine gaps; its code has the same order of
+#   gaps.
 # - K. Oei, A. Gomaa, A. M. Feit, J. Belo, arXiv 2409.04607, 2024: LAC, which uses affine gaps with learned
-#   penalties to align videos. That Ix may lead to Iy and not the other way round is the course's own choice,
-#   to count every alignment once.
+#   penalties to align videos.
 #
 # **Next**: notebook 03 replaces the maximum by something with a gradient.

@@ -64,13 +64,19 @@ _, axes = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
 axes[0].plot(values, scores)
 axes[0].set(xlabel="S[8, 3]", ylabel="best score", title="The score has a kink")
 axes[1].step(values, on_path)
-_ = axes[1].set(xlabel="S[8, 3]", ylabel="slope", title="Its slope is 0 or 1")
+axes[1].set(xlabel="S[8, 3]", ylabel="slope", title="Its slope is 0 or 1")
+for ax in axes:
+    ax.axvline(3, color="0.5", ls="--")
+axes[0].text(2.9, 13.9, "equal poses", ha="right", va="top")
+assert np.allclose(
+    np.diff(scores) / np.diff(values), on_path[1:]
+)  # the slope says whether the pair is on the path
 
 # %% [markdown]
-# For a long while nothing happens: the pair is not on the best path, so its similarity does not count. Then,
-# all of a sudden, the path jumps over to it, and from there on every increase is passed on in full. The slope
-# is 0 or 1, and says only whether the pair is on the path. An encoder that learns from it would hear about
-# one alignment and nothing about the second best, however close it came.
+# The slope is 0 or 1, and says only whether the pair is on the path. Equal poses would have a similarity of
+# 3, so over the whole range that can occur it is exactly 0: this pair would teach the encoder nothing. Only
+# at 8 the path jumps over to it, and from there on every increase is passed on in full. An encoder that
+# learns from such a score hears of one alignment and nothing of the second best, however close it came.
 #
 # We want a score that listens to *all* alignments, to the good ones more than to the poor ones.
 #
@@ -84,9 +90,8 @@ _ = axes[1].set(xlabel="S[8, 3]", ylabel="slope", title="Its slope is 0 or 1")
 # the exponentials overflow soon. So we first take out the largest entry, which changes nothing:
 # $\operatorname{smax}_t(a) = \max a + t \log \sum_k e^{(a_k - \max a)/t}$.
 
+
 # %%
-
-
 def smax(a, t):
     """t log sum exp(a / t); -inf if there is nothing but -inf."""
     a = np.asarray(a, dtype=float)
@@ -100,8 +105,8 @@ for t in (0.01, 0.1, 1.0, 10.0):
 print("no overflow:", smax([1e5, 1e5 - 1], 0.01))
 
 # %% [markdown]
-# It lies between the maximum and the maximum plus $t \log n$, so for a small temperature it *is* the maximum.
-# The gain is its derivative. By the chain rule,
+# It lies between the maximum and the maximum plus $t \log n$, so as $t \to 0$ it tends to the maximum. The
+# gain is its derivative. By the chain rule,
 #
 # $$ \frac{\partial \operatorname{smax}_t(a)}{\partial a_k} = t \cdot \frac{e^{a_k/t} \cdot \frac1t}{\sum_l
 # e^{a_l/t}} = \frac{e^{a_k/t}}{\sum_l e^{a_l/t}}, $$
@@ -110,9 +115,8 @@ print("no overflow:", smax([1e5, 1e5 - 1], 0.01))
 # none is cut off. Note how one $1/t$ cancels the $t$ in front of the logarithm, and another one stays in the
 # exponent. Section 8 comes back to this.
 
+
 # %%
-
-
 def shares(a, t):
     """Derivative of smax by its arguments, softmax(a / t); zeros if there is nothing but -inf."""
     a = np.asarray(a, dtype=float)
@@ -140,9 +144,8 @@ _ = axes[0].legend()
 # little to either side, and see how the result changes. This is the first of our three checks, and the most
 # useful one you can learn, because it needs nothing but the function.
 
+
 # %%
-
-
 def finite_difference(f, x, step=1e-5):
     """Derivative of f by every entry of the array x, one entry at a time."""
     slopes = np.zeros(x.shape)
@@ -155,6 +158,7 @@ def finite_difference(f, x, step=1e-5):
 
 
 for t in (0.1, 1.0, 10.0):
+    # t=t in the function's arguments keeps this round's temperature
     assert np.allclose(shares(a4, t), finite_difference(lambda v, t=t: smax(v, t), np.array(a4)), atol=1e-6)
 print("shares are the derivative of smax, at three temperatures")
 
@@ -175,6 +179,12 @@ c, t = 1.7, 0.6
 assert np.isclose(smax(a4, t) + c, smax(np.add(a4, c), t))
 assert np.isclose(smax([smax(a4[:3], t), a4[3]], t), smax(a4, t))
 print("both laws hold:", round(smax(a4, t), 6))
+print("one does not: max(2, 2) = 2, but smax(2, 2) =", round(smax([2.0, 2.0], t), 6))
+
+# %% [markdown]
+# One law of the maximum is lost: $\max(a, a) = a$, but $\operatorname{smax}(a, a) = a + t \log 2$. A maximum
+# forgives it if an alignment is counted twice, and a sum does not. This is what notebook 02 fixed the order
+# of gaps for.
 
 # %% [markdown]
 # So unrolling the recursion down to the bottom gives, by the same two laws, one big smax over the scores of
@@ -186,9 +196,8 @@ print("both laws hold:", round(smax(a4, t), 6))
 # I^y_{ij} &= \operatorname{smax}_t(D_{i-1,j} - g_o,\; I^x_{i-1,j} - g_o,\; I^y_{i-1,j} - g_e) \\
 # V &= \operatorname{smax}_t \{ D_{ij} \} \end{aligned} $$
 
+
 # %%
-
-
 def arguments(D, Ix, Iy, i, j, go, ge):
     """What the three smax of cell (i, j) are taken over. The tables have a border of -inf in front."""
     into_D = [0.0, D[i - 1, j - 1], Ix[i - 1, j - 1], Iy[i - 1, j - 1]]
@@ -197,6 +206,7 @@ def arguments(D, Ix, Iy, i, j, go, ge):
     return into_D, into_Ix, into_Iy
 
 
+# %%
 def forward(S, go, ge, t):
     """The three tables and the soft score V."""
     D, Ix, Iy = np.full((3, S.shape[0] + 1, S.shape[1] + 1), -np.inf)
@@ -262,8 +272,8 @@ assert np.allclose(posterior, by_difference, atol=1e-6)
 
 # %%
 _, axes = plt.subplots(1, 2, figsize=(7, 3), layout="constrained")
-plot_table(small, ax=axes[0])
-plot_table(posterior, ax=axes[1])
+plot_table(small, rows=range(5, 9), ax=axes[0])
+plot_table(posterior, rows=range(5, 9), ax=axes[1])
 axes[0].set_title("S, a corner")
 _ = axes[1].set_title("posterior at t = 2")
 
@@ -276,9 +286,9 @@ _ = axes[1].set_title("posterior at t = 2")
 # $$ g^D_{ij} = \frac{\partial V}{\partial D_{ij}}, \qquad g^x_{ij} = \frac{\partial V}{\partial I^x_{ij}},
 # \qquad g^y_{ij} = \frac{\partial V}{\partial I^y_{ij}} $$
 #
-# be how much the score depends on each entry of the three tables. Think of it as an amount that a cell holds
-# and has to hand on to the cells its own value came from. Four rules follow, one from each line of the
-# recursion.
+# be how much the score depends on each entry of the three tables. (These have nothing to do with the
+# penalties $g_o$ and $g_e$.) Think of it as an amount that a cell holds and has to hand on to the cells its
+# own value came from. Four rules follow, one from each line of the recursion.
 #
 # **The start.** $V = \operatorname{smax}\{D\}$ gives every $D_{ij}$ its share: $g^D_{ij} = e^{(D_{ij} -
 # V)/t}$. This is the probability that the alignment *ends* in $(i, j)$.
@@ -291,12 +301,12 @@ _ = axes[1].set_title("posterior at t = 2")
 #
 # and $w_0\, g^D_{ij}$ goes nowhere: it is the probability that the alignment *begins* here.
 #
-# **From $I^x$.** The neighbour on the left receives $w_D\, g^x_{ij}$ in $D$ and $w_x\, g^x_{ij}$ in $I^x$.
-# The first part went through $-g_o$, so it counts as gaps opened at $(i, j)$. The second went through $-g_e$
-# and counts as gaps extended.
+# **From $I^x$.** With the two shares of this smax, the neighbour on the left receives $w_D\, g^x_{ij}$ in $D$
+# and $w_x\, g^x_{ij}$ in $I^x$. The first part went through $-g_o$, so it counts as gaps opened at $(i, j)$.
+# The second went through $-g_e$ and counts as gaps extended.
 #
-# **From $I^y$.** The neighbour above receives $w_D\, g^y_{ij}$, $w_x\, g^y_{ij}$ and $w_y\, g^y_{ij}$. The
-# first two were opened, the third extended.
+# **From $I^y$.** With its three shares, the neighbour above receives $w_D\, g^y_{ij}$, $w_x\, g^y_{ij}$ and
+# $w_y\, g^y_{ij}$. The first two were opened, the third extended.
 #
 # And since $S_{ij}$ enters the recursion only in $D_{ij}$, with factor 1, the posterior is simply $g^D$.
 #
@@ -305,30 +315,32 @@ _ = axes[1].set_title("posterior at t = 2")
 #
 # ## 6. The backward pass, in code
 
+
 # %%
+def hand_on(tables, cell, amounts):
+    """Add to each table, at one cell."""
+    for table, amount in zip(tables, amounts, strict=True):
+        table[cell] += amount
+
+
+# %%
+from itertools import product
 
 
 def backward(D, Ix, Iy, go, ge, t, shares=shares):
     """Posterior, and expected gap openings and extensions at every cell, (N, M) each."""
     gD, gIx, gIy, openings, extensions = np.zeros((5, *D.shape))
     gD[:] = shares(D, t)
-    for i in range(D.shape[0] - 1, 0, -1):
-        for j in range(D.shape[1] - 1, 0, -1):
-            into_D, into_Ix, into_Iy = arguments(D, Ix, Iy, i, j, go, ge)
-            _, *from_D = gD[i, j] * shares(into_D, t)
-            from_Ix, from_Iy = gIx[i, j] * shares(into_Ix, t), gIy[i, j] * shares(into_Iy, t)
-            hand_on((gD, gIx, gIy), (i - 1, j - 1), from_D)
-            hand_on((gD, gIx), (i, j - 1), from_Ix)
-            hand_on((gD, gIx, gIy), (i - 1, j), from_Iy)
-            openings[i, j] = from_Ix[0] + from_Iy[0] + from_Iy[1]
-            extensions[i, j] = from_Ix[1] + from_Iy[2]
+    for i, j in reversed(list(product(range(1, D.shape[0]), range(1, D.shape[1])))):
+        into_D, into_Ix, into_Iy = arguments(D, Ix, Iy, i, j, go, ge)
+        _, *from_D = gD[i, j] * shares(into_D, t)
+        from_Ix, from_Iy = gIx[i, j] * shares(into_Ix, t), gIy[i, j] * shares(into_Iy, t)
+        hand_on((gD, gIx, gIy), (i - 1, j - 1), from_D)
+        hand_on((gD, gIx), (i, j - 1), from_Ix)
+        hand_on((gD, gIx, gIy), (i - 1, j), from_Iy)
+        openings[i, j] = from_Ix[0] + from_Iy[0] + from_Iy[1]
+        extensions[i, j] = from_Ix[1] + from_Iy[2]
     return gD[1:, 1:], openings[1:, 1:], extensions[1:, 1:]
-
-
-def hand_on(tables, cell, amounts):
-    """Add to each table, at one cell."""
-    for table, amount in zip(tables, amounts, strict=True):
-        table[cell] += amount
 
 
 # %%
@@ -352,8 +364,7 @@ for t in (0.1, 1.0, 3.0):
     print(f"t = {t}: largest difference {np.abs(P - dS).max():.1e}")
 
 # %% [markdown]
-# Then brute force on the small table, and the package. The package also takes a penalty for each cell, since
-# `openings` and `extensions` are known for each cell.
+# Then brute force on the small table, and the package.
 
 # %%
 from lacbook.alignment.enumeration import expect
@@ -369,6 +380,22 @@ for t in (0.1, 0.5, 1.0, 3.0):
 print("brute force and package agree at four temperatures")
 
 # %% [markdown]
+# We know the openings and extensions *at every cell*, so nothing keeps us from giving every cell penalties of
+# its own, $g_o[i, j]$ and $g_e[i, j]$: what passes through a penalty at a cell is its derivative there. The
+# package takes them. And since it is written for PyTorch, all three tables are what `backward()` leaves in
+# `.grad`.
+
+# %%
+import torch
+
+X = [torch.from_numpy(np.broadcast_to(value, S.shape).copy()).requires_grad_() for value in (S, go, ge)]
+soft_smith_waterman(*X, temperature=1.0).score.backward()
+P, openings, extensions = backward(*forward(S, go, ge, 1.0)[:3], go, ge, 1.0)
+for ours, tensor in zip((P, -openings, -extensions), X, strict=True):
+    assert np.allclose(ours, tensor.grad)
+print("gradients by S, gap_open and gap_extend:", *(tuple(tensor.grad.shape) for tensor in X))
+
+# %% [markdown]
 # ## 7. What the temperature does
 #
 # Here is the posterior of the two squats, from cold to hot.
@@ -379,27 +406,30 @@ path = smith_waterman(S, go, ge).path()
 _, axes = plt.subplots(1, 4, figsize=(10, 3.3), layout="constrained")
 for ax, t in zip(axes, temperatures, strict=True):
     soft = soft_smith_waterman(S, go, ge, temperature=t)
-    plot_posterior(soft.posterior, path=path, ax=ax)
+    plot_posterior(soft.posterior, path=path, colorbar=t == temperatures[-1], ax=ax)
     ax.set(title=f"t = {t}", xlabel="frame of B", ylabel="frame of A" if t == temperatures[0] else "")
-    ax.child_axes[0].set_visible(t == temperatures[-1])
 
 # %% [markdown]
 # When it is cold, the posterior is 1 on the best path and 0 elsewhere. **The traceback of notebook 02 is the
-# gradient of the hard score; the posterior is the gradient of the soft one**, and the first is the limit of
-# the second. When it is warmer, idle frames begin to match idle frames. When it is hot, scores hardly count
-# any more, all alignments are about equally likely, and what we see is merely where most alignments pass.
+# gradient of the hard score; the posterior is the gradient of the soft one**, and where the best alignment is
+# unique, the first is the limit of the second. When it is warmer, idle frames begin to match idle frames.
+# When it is hot, scores hardly count any more, all alignments are about equally likely, and what we see is
+# merely where most alignments pass.
 
 # %%
 cold = soft_smith_waterman(S, go, ge, temperature=0.01).posterior.numpy()
 on_the_path = np.zeros(S.shape)
 on_the_path[tuple(np.transpose(path))] = 1
 assert np.allclose(cold, on_the_path, atol=1e-6)
+kinked = finite_difference(lambda S: float(smith_waterman(S, go, ge).score), S, step=1e-3)
+assert np.allclose(kinked, on_the_path)
 print("at t = 0.01 the posterior is the path:", [tuple(map(int, k)) for k in np.argwhere(cold > 0.5)])
 
 # %% [markdown]
-# Three curves tell the same story. The soft score lies above the hard one, by at most $t$ times the logarithm
-# of the number of alignments. The number of expected matches drifts away from that of the best path. And the
-# largest entry of the posterior, which is 1 while one path has it all, falls to a fraction of that.
+# Three curves tell the same story. The soft score lies above the hard one (which is positive here), by at
+# most $t$ times the logarithm of the number of alignments. The number of expected matches drifts away from
+# that of the best path. And the largest entry of the posterior, which is 1 while one path has it all, falls
+# to a fraction of that.
 
 # %%
 from math import comb, log
@@ -419,7 +449,7 @@ assert all(hard <= V <= most for V, most in zip(curves["soft score"], bound, str
 _, axes = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained")
 for ax, (name, curve) in zip(axes, curves.items(), strict=True):
     ax.semilogx(ts, curve)
-    ax.set(xlabel="temperature (similarity)", title=name)
+    ax.set(xlabel="temperature (in units of similarity)", title=name)
 axes[0].axhline(hard, color="0.5", ls="--", label="hard score")
 axes[0].plot(ts, bound, color="0.5", ls=":", label="upper bound")
 axes[0].set_ylim(0, 3 * hard)
@@ -428,21 +458,21 @@ _ = axes[0].legend()
 # %% [markdown]
 # At which temperature should one train? If it is too cold, the gradient hears of one alignment only, and we
 # are back at section 1. If it is too hot, it hears of nothing but the number of alignments. What is cold or
-# hot depends on the similarity: this one goes up to 3, a cosine minus a margin is ten times smaller, and
-# LAC's default is 0.1.
+# hot depends on the similarity: this one goes up to 3, a cosine minus a margin of 0.5 only up to 0.5, and
+# this course trains with a temperature of 0.1 there.
 #
 # **Try it.** Here are the same two clips with all their frames. The static figure shows three temperatures;
-# the slider in a running notebook goes through all of them. Look for the temperature at which the gap at the
-# lowest point of the squat gets blurred, and for the one at which idle frames begin to take over.
+# the slider in a running notebook goes through all of them. Look for the temperature at which the gap after
+# the lowest point of the squat gets blurred, and for the one at which idle frames begin to take over.
 
 # %%
 clip_a, clip_b, S_full = squat_pair(step=1)
 _, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
 for ax, t in zip(axes, (0.1, 1.0, 5.0), strict=True):
     soft = soft_smith_waterman(S_full, 1.0, 0.3, temperature=t)
-    plot_posterior(soft.posterior, path=smith_waterman(S_full, 1.0, 0.3).path(), ax=ax)
+    path_full = smith_waterman(S_full, 1.0, 0.3).path()
+    plot_posterior(soft.posterior, path=path_full, colorbar=t == 5.0, ax=ax)
     ax.set(title=f"t = {t}", xlabel="frame of B", ylabel="frame of A" if t == 0.1 else "")
-    ax.child_axes[0].set_visible(t == 5.0)
 
 # %%
 from lacbook.viz.widgets import temperature_explorer
@@ -453,8 +483,9 @@ temperature_explorer(S_full, gap_open=1.0, gap_extend=0.3, temperature=0.5)
 # ### One difference to remember
 #
 # The hard score is never negative: if every match costs something, the best is not to align at all, and that
-# is worth 0. The soft score is a smax over alignments with at least one match. So for two videos that have
-# nothing in common it is negative, and when it gets cold it tends to the best single match.
+# is worth 0. The soft score is a smax over alignments with at least one match. So when every match costs
+# something, it may lie below the hard one, and as $t \to 0$ it tends to the best single match, here $-1$.
+# When it is warm, the many poor alignments together lift it above 0 all the same.
 
 # %%
 nothing_alike = np.full((3, 4), -2.0)
@@ -462,7 +493,7 @@ nothing_alike[1, 2] = -1.0
 print(
     "hard:", float(smith_waterman(nothing_alike, go, ge).score), smith_waterman(nothing_alike, go, ge).path()
 )
-for t in (1.0, 0.1, 0.01):
+for t in (1.0, 0.5, 0.1, 0.01):
     print(f"soft, t = {t}: {float(soft_smith_waterman(nothing_alike, go, ge, temperature=t).score):.4f}")
 
 # %% [markdown]
@@ -481,15 +512,13 @@ from lacbook.course import check
 check(cold_enough, lambda t: np.isclose(smax([5.0, 5.0, 5.0, 5.0], t), 5.01))
 
 # %% [markdown]
-# **Exercise 2.** Below is a backward pass that somebody wrote. Its author compared it with finite
-# differences, found that they agree, and published it. An encoder that was trained with it learned something,
-# though not what was meant.
+# **Exercise 2.** Below is another version of `shares`. At temperature 1 it passes the test with finite
+# differences.
+
 
 # %%
-
-
 def suspect(a, t):
-    """What the author uses in place of our `shares`."""
+    """Another version of `shares`."""
     a = np.asarray(a, dtype=float)
     if a.max() == -np.inf:
         return np.zeros_like(a)
@@ -503,7 +532,7 @@ def largest_error(shares, t):
     return np.abs(found - finite_difference(lambda S: forward(S, go, ge, t)[-1], small)).max()
 
 
-print(f"what the author saw: largest error {largest_error(suspect, 1.0):.0e}")
+print(f"at t = 1: largest error {largest_error(suspect, 1.0):.0e}")
 
 # %% [markdown]
 # Find the fault, write a function `mended(a, t)` to take its place, and convince yourself with
@@ -517,30 +546,47 @@ mended = None
 check(mended, lambda f: all(largest_error(f, t) < 1e-6 for t in (0.1, 0.8, 1.0, 3.0)))
 
 # %% [markdown]
-# The code that was released with LAC in September 2024 has this fault: its value uses the temperature, its
-# softmax does not divide by it. Notebook 14 measures what that costs. One line, `assert largest_error(...) <
-# 1e-6` at two temperatures, would have found it.
-#
-# **Exercise 3.** How undecided is the alignment? The entropy of the alignments, $-\sum_A p(A) \log p(A)$,
-# looks like a sum over all of them. It is not needed: $\log p(A) = (\text{score}(A) - V)/t$, so the entropy
-# is $(V - \text{expected score})/t$, and the expected score follows from posterior, openings and extensions.
-# Write `entropy(S, go, ge, t)` with `forward` and `backward`.
+# **Exercise 3.** Write the test that finds such faults: `catches(candidate)` takes a version of `shares` and
+# returns True if it is faulty, False if it is right. The check hands it several of either kind.
 
 # %%
 # exercise 3
-entropy = None
+catches = None
+
 
 # %%
+def too_hot(a, t):
+    return shares(a, t * t)  # right at t = 1, again
 
 
-def entropy_by_force(S, go, ge, t):
-    scores = np.array([alignment.score for alignment in enumerate_alignments(S, go, ge)])
-    log_p = (scores - smax(scores, t)) / t
-    return -(np.exp(log_p) * log_p).sum()
+def unnormalised(a, t):
+    return shares(a, t) * np.exp((np.max(a) - smax(a, t)) / 10) if np.max(a) > -np.inf else shares(a, t)
 
 
-settings = ((2.0, 0.5, 0.5), (1.0, 0.3, 2.0), (0.5, 0.5, 0.1))  # go, ge, t
-check(entropy, lambda f: all(np.isclose(f(small, *g), entropy_by_force(small, *g)) for g in settings))
+check(catches, lambda f: all(f(fault) for fault in (suspect, too_hot, unnormalised)) and not f(shares))
+
+# %% [markdown]
+# The code that was released with LAC in September 2024 has the fault of exercise 2: its value uses the
+# temperature, and its softmax does not divide by it. Notebook 14 measures what that costs. A test like yours
+# would have found it.
+#
+# **Exercise 4.** How undecided is the alignment? The entropy of the alignments, $-\sum_A p(A) \log p(A)$,
+# looks like a sum over more than a million of them. It is not needed: $\log p(A) = (\text{score}(A) - V)/t$,
+# so the entropy is $(V - \text{expected score})/t$, and the expected score follows from posterior, openings
+# and extensions. Write `entropy(S, go, ge, t)` with `forward` and `backward`. (The check uses another fact:
+# the entropy is also $\partial V / \partial t$.)
+
+# %%
+# exercise 4
+entropy = None
+
+
+# %%
+def slope_in_t(t, step=1e-4):
+    return (forward(S, go, ge, t + step)[-1] - forward(S, go, ge, t - step)[-1]) / (2 * step)
+
+
+check(entropy, lambda f: all(np.isclose(f(S, go, ge, t), slope_in_t(t), rtol=1e-5) for t in (0.5, 1.0, 2.5)))
 
 # %% [markdown]
 # Solutions are in `notebooks/solutions/03_smoothing_and_gradients.py`.
@@ -555,6 +601,8 @@ check(entropy, lambda f: all(np.isclose(f(small, *g), entropy_by_force(small, *g
 #   2018: smoothing the maximum of a dynamic program, and the backward pass as expected alignments.
 # - M. Cuturi, M. Blondel, *Soft-DTW: a Differentiable Loss Function for Time-Series*, ICML 2017: the same for
 #   DTW.
+# - F. Llinares-López, Q. Berthet, M. Blondel, O. Teboul, J.-P. Vert, Nature Methods, 2023, as in notebook 02:
+#   the same three tables, smoothed.
 # - K. Oei, A. Gomaa, A. M. Feit, J. Belo, arXiv 2409.04607, 2024: LAC.
 #
 # **Next**: notebook 04 makes a PyTorch operator of it.

@@ -82,15 +82,12 @@ print("S", tuple(S.shape), " lengths", lengths.tolist(), " go, ge", tuple(go.sha
 
 # %%
 from lacbook.viz import plot_similarity
-from lacbook.viz.style import similarity_colors
 
-_, norm = similarity_colors(S.numpy())  # one scale for all three
+limits = S.nan_to_num().min().item(), S.nan_to_num().max().item()  # the same colours for all three
 _, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained", sharey=True)
 for ax, table, title in zip(axes, S, ("squat", "throw", "jumping jack"), strict=True):
-    plot_similarity(table, ax=ax)
-    ax.images[0].set_norm(norm)
+    plot_similarity(table, limits=limits, colorbar=ax is axes[-1], ax=ax)
     ax.set_title(title)
-    ax.child_axes[0].set_visible(ax is axes[-1])  # one colour bar is enough
     ax.set_ylabel("frame of A" if ax is axes[0] else "")
 
 # %% [markdown]
@@ -406,14 +403,14 @@ print("tables", tuple(tables.shape), " V", V.numpy().round(4))
 # there, grey that the wave has not arrived yet.
 
 # %%
-cmap, norm = similarity_colors(D[0].numpy())
 diagonal = np.add.outer(np.arange(N), np.arange(M))
+limits = D[0].min().item(), D[0].max().item()
 _, axes = plt.subplots(1, 3, figsize=(9, 2.9), layout="constrained", sharey=True)
 for ax, d in zip(axes, (15, 32, N + M - 2), strict=True):
-    image = ax.imshow(np.ma.masked_where(diagonal > d, D[0].numpy()), cmap=cmap, norm=norm)
-    ax.set(title=f"D after step {d + 1}", xlabel="frame of B")
-axes[0].set_ylabel("frame of A")
-_ = plt.colorbar(image, ax=axes, label="D", shrink=0.9)
+    shown = np.where(diagonal > d, -np.inf, D[0])
+    plot_similarity(shown, limits=limits, colorbar=ax is axes[-1], ax=ax)
+    ax.set(title=f"D after step {d + 1}", ylabel="frame of A" if ax is axes[0] else "")
+axes[-1].child_axes[0].set_ylabel("D")
 
 # %% [markdown]
 # ## 5. Let autograd differentiate it

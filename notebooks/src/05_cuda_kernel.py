@@ -883,11 +883,10 @@ print("score:", score.shape, " posterior:", posterior.shape, " in one launch")
 # %%
 _, axes = plt.subplots(1, B, figsize=(9, 2.8), layout="constrained", sharey=True)
 for b, ax in enumerate(axes):
-    plot_posterior(posterior.copy_to_host()[b], ax=ax)
+    plot_posterior(posterior.copy_to_host()[b], colorbar=b == B - 1, ax=ax)
     n, m = lengths[b]
     ax.add_patch(plt.Rectangle((-0.5, -0.5), m, n, fill=False, ec=ACCENT, lw=2, clip_on=False))
     ax.set(title=f"pair {b}: {n} x {m} frames", xlabel="frame of B", ylabel="" if b else "frame of A")
-    ax.child_axes[0].set_visible(b == B - 1)  # one colour bar is enough
 
 # %% [markdown]
 # That is the kernel. The package's, in `lacbook/alignment/cuda_kernels.py`, has the same shape and a few
