@@ -524,7 +524,8 @@ def score_is_right(f):
 
 def holds_rows_only(f):
     types = f.overloads[f.signatures[0]].type_annotation.typemap
-    return {name for name, kind in types.items() if "2d" in str(kind) or "3d" in str(kind)} <= {"S", "arg.S"}
+    arrays = {name: str(kind) for name, kind in types.items() if str(kind).startswith("array")}
+    return {name for name, kind in arrays.items() if "1d" not in kind} <= {"S", "arg.S"}
 
 
 check(score, lambda f: score_is_right(f) and holds_rows_only(f))
