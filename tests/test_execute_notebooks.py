@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,21 @@ def test_widgets_are_those_of_this_run(ran):
     (stored,) = nbformat.read(ran[0][1], as_version=4).metadata.widgets.values()
     assert 7 in [model["state"].get("value") for model in stored["state"].values()]
     assert "gone" not in stored["state"]
+
+
+def test_a_write_that_ends_half_way_changes_nothing(tmp_path, monkeypatch):
+    tool = runpy.run_path(str(TOOL))
+    path = write(tmp_path / "1.ipynb", "1 + 1")
+    before = path.read_bytes()
+
+    def full_disk(notebook, to):
+        Path(to).write_text('{"cells": [')
+        raise OSError("no space left")
+
+    monkeypatch.setattr(nbformat, "write", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        tool["execute"](path)
+    assert path.read_bytes() == before
 
 
 def test_failure_stops_and_changes_nothing(ran):

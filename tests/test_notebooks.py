@@ -9,7 +9,6 @@ import os
 import re
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import jupytext
@@ -19,6 +18,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 EXERCISE = re.compile(r"^# exercise (\d+)$", flags=re.MULTILINE)
+CHECK = re.compile(r"^check\(", flags=re.MULTILINE)
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -72,11 +72,13 @@ def test_small_enough_to_keep(path):
 def script(path: Path, solutions: dict[str, str]) -> str:
     """The notebook as one program, run in order, in which each exercise is solved, open, and solved again."""
     cells = [cell.source for cell in code_cells(path)]
-    program = cells[:1]
-    for before, cell in pairwise(cells):
-        if match := EXERCISE.match(before):
-            solution = solutions[match[1]]
-            program[-1:] = [solution, cell, before, cell, solution]  # `cell` is the check
+    program: list[str] = []
+    while cells:
+        cell = cells.pop(0)
+        if match := EXERCISE.match(cell):
+            end = next(n for n, later in enumerate(cells, 1) if CHECK.search(later))
+            checking, cells = cells[:end], cells[end:]
+            program += [solutions[match[1]], *checking, cell, *checking, solutions[match[1]]]
         else:
             program.append(cell)
     return "\n".join(program)
@@ -95,7 +97,11 @@ def test_exercises_have_solutions(path):
     assert list(read_solutions(path)) == exercises
 
 
-@every_notebook
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=pytest.mark.slow if p.stem >= "04" else ()) for p in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 def test_exercises_are_open_until_solved(path):
     solutions = read_solutions(path)
     command = [sys.executable, "-m", "IPython", "--colors=NoColor", "-c", script(path, solutions)]

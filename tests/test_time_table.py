@@ -36,6 +36,13 @@ def test_promise_is_read_from_the_first_cell(plugin, tmp_path):
     assert plugin.promised_seconds(write(tmp_path / "b.ipynb", "# 42 Title", code=f"'''{HEAD}'''")) is None
 
 
+def test_files_without_a_first_cell_promise_nothing(plugin, tmp_path):
+    (tmp_path / "empty.ipynb").write_text('{"cells": []}')
+    (tmp_path / "broken.ipynb").write_text("{")
+    for name in ("empty", "broken", "missing"):
+        assert plugin.promised_seconds(tmp_path / f"{name}.ipynb") is None
+
+
 def test_table(plugin):
     rows = [("07_long_name", 90.0, 60), ("01_short", 6.04, 15), ("02_no_promise", 1.0, None)]
     assert plugin.time_table(rows) == [
@@ -55,7 +62,10 @@ def test_table_follows_a_run(tmp_path, processes):
     (tmp_path / "test_other.py").write_text("def test_other(): pass")
     outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     command = [sys.executable, "-m", "pytest", "-n", processes, "--nbmake", ".", "-p", "no:cacheprovider"]
-    ran = subprocess.run(command, cwd=tmp_path, env=outer, capture_output=True, text=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command[command.index(".")] = ".."
+    ran = subprocess.run(command, cwd=elsewhere, env=outer, capture_output=True, text=True)
     assert "1 failed, 2 passed" in ran.stdout
     table = ran.stdout.split("notebooks: time against budget")[1].splitlines()[2:4]
     assert [line.split()[0] for line in table] == ["broken", "quick"]

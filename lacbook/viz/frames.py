@@ -15,24 +15,11 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from .style import ACCENT, INK, MUTED, as_array, as_path, theme
+from .style import ACCENT, INK, MUTED, as_array, as_path, as_rates, as_video, theme
 from .tables import plot_similarity
 
 WIDE = 0.92  # of a column of a strip is picture, the rest keeps neighbours apart
 GAP = 0.36  # of a column lies below each row of a strip: room for the time and a tick
-
-
-def _video(frames: ArrayLike, name: str) -> NDArray[np.uint8]:
-    """Check that `frames` is a video, uint8 [T, H, W, 3]."""
-    video = as_array(frames)
-    if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8 or not len(video):
-        raise ValueError(f"{name} must be uint8 [T, H, W, 3] with T > 0, got {video.dtype} {video.shape}")
-    return video
-
-
-def _rates(fps: float | tuple[float, float]) -> tuple[float, float]:
-    """Frames per second of A and of B."""
-    return fps if isinstance(fps, tuple) else (fps, fps)
 
 
 def _spread(path: NDArray[np.int64], n: int) -> NDArray[np.int64]:
@@ -73,7 +60,7 @@ def plot_matched_frames(
     ValueError
         The frames are no videos, n < 1, or the path leaves them.
     """
-    a, b = _video(frames_a, "frames_a"), _video(frames_b, "frames_b")
+    a, b = as_video(frames_a, "frames_a"), as_video(frames_b, "frames_b")
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     pairs = as_path(path, len(a), len(b))
@@ -120,7 +107,7 @@ def show_matched_frames(
     """Put other matches into a strip that `plot_matched_frames` drew, in its columns, as sliders do."""
     columns = round(ax.images[0].get_extent()[1])
     shown = _spread(as_path(path, len(frames_a), len(frames_b)), columns)
-    for side, (video, rate) in enumerate(zip((frames_a, frames_b), _rates(fps), strict=True)):
+    for side, (video, rate) in enumerate(zip((frames_a, frames_b), as_rates(fps), strict=True)):
         ax.images[side].set_data(_row(video[shown[:, side]], columns))
         for column, time in enumerate(ax.texts[side : 2 * len(ax.lines) : 2]):
             time.set_text(f"{shown[column, side] / rate:.2f} s" if column < len(shown) else "")
@@ -190,7 +177,7 @@ def plot_alignment(
     ValueError
         Shapes of videos, similarity and path disagree.
     """
-    a, b = _video(frames_a, "frames_a"), _video(frames_b, "frames_b")
+    a, b = as_video(frames_a, "frames_a"), as_video(frames_b, "frames_b")
     values = as_array(similarity)
     if values.shape != (len(a), len(b)):
         raise ValueError(f"similarity has shape {values.shape}, the videos {len(a)} and {len(b)} frames")
@@ -223,7 +210,9 @@ def plot_alignment(
         above.set(yticks=[], xlabel="video B, time (s)")
         above.xaxis.tick_top()
         above.xaxis.set_label_position("top")
-        for axis, frames, rate in zip((side.yaxis, above.xaxis), (len(a), len(b)), _rates(fps), strict=True):
+        for axis, frames, rate in zip(
+            (side.yaxis, above.xaxis), (len(a), len(b)), as_rates(fps), strict=True
+        ):
             seconds = next(
                 s for s in (0.5, 1, 2, 5, 10, 30, 60, 300, 3600) if frames / rate / s <= 8 or s == 3600
             )
@@ -304,7 +293,9 @@ def side_by_side(
     ValueError
         The frames are no videos, the path leaves them, or nothing is left to show.
     """
-    a, b = _video(frames_a, "frames_a"), _video(frames_b, "frames_b")
+    a, b = as_video(frames_a, "frames_a"), as_video(frames_b, "frames_b")
+    if height is not None and (height < 1 or height != int(height)):
+        raise ValueError(f"height must be a whole number of pixels above 0, got {height}")
     order = playback(path, len(a), len(b), hold=hold)
     if not len(order):
         raise ValueError("path is empty: with hold=False there is nothing to show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -42,12 +43,17 @@ def use_theme(*, photos: bool = False) -> None:
     ----------
     photos : bool, default False
         Keep the notebook's figures as JPEG: those full of video frames take a quarter of the bytes.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        `photos` is asked for where Jupyter is not installed.
     """
     mpl.rcParams.update(_settings())
     if photos:
         from matplotlib_inline.backend_inline import set_matplotlib_formats  # not there without Jupyter
 
-        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 62, "optimize": True})
+        set_matplotlib_formats("jpeg", pil_kwargs={"quality": 50, "optimize": True})
 
 
 def theme() -> AbstractContextManager[None]:
@@ -68,10 +74,14 @@ def phase_colors(K: int) -> NDArray[np.float64]:
     return np.array([(0.87,) * 3, *inner[: max(K - 2, 0)], (0.66,) * 3][:K])
 
 
-def similarity_colors(similarity: NDArray) -> tuple[Colormap, TwoSlopeNorm]:
+def similarity_colors(
+    similarity: NDArray, limits: tuple[float, float] | None = None
+) -> tuple[Colormap, TwoSlopeNorm]:
     """Diverging colours with 0 (unrelated) in the middle: blue below, red above, grey where not finite."""
-    finite = similarity[np.isfinite(similarity)]
+    finite = similarity[np.isfinite(similarity)] if limits is None else np.array(limits, dtype=float)
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if limits is not None and not (finite[0] == low < high == finite[1] < np.inf and -np.inf < low):
+        raise ValueError(f"limits must be two numbers, the smaller first, got {limits}")
     low, high = min(low, -high / 3), max(high, -low / 3)  # so that tiny values of one sign stay pale
     cmap = sns.color_palette("vlag", as_cmap=True).with_extremes(bad=EMPTY)
     return cmap, TwoSlopeNorm(0.0, min(low, -1e-9), max(high, 1e-9))
@@ -79,12 +89,44 @@ def similarity_colors(similarity: NDArray) -> tuple[Colormap, TwoSlopeNorm]:
 
 def as_array(values: ArrayLike) -> NDArray:
     """NumPy array of an array-like or of a tensor, with or without gradient, on any device."""
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+    if not hasattr(values, "detach"):
+        return np.asarray(values)
+    tensor = values.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()  # NumPy lacks it
+
+
+def as_matrix(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Floats [N, M] with at least one row and column."""
+    matrix = as_array(values).astype(float)
+    if matrix.ndim != 2 or not matrix.size:
+        raise ValueError(f"{name} must have shape [N, M] with N, M > 0, got {matrix.shape}")
+    return matrix
+
+
+def as_video(frames: ArrayLike, name: str) -> NDArray[np.uint8]:
+    """Frames of a video, uint8 [T, H, W, 3] with T > 0."""
+    video = as_array(frames)
+    if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8 or not len(video):
+        raise ValueError(f"{name} must be uint8 [T, H, W, 3] with T > 0, got {video.dtype} {video.shape}")
+    return video
+
+
+def as_rates(fps: float | Sequence[float]) -> tuple[float, float]:
+    """Frames per second of A and of B."""
+    rates = np.ravel(fps).astype(float).tolist()
+    if len(rates) not in (1, 2) or not all(0 < rate < np.inf for rate in rates):
+        raise ValueError(f"fps must be one or two numbers above 0, got {fps}")
+    return rates[0], rates[-1]
 
 
 def as_path(path: ArrayLike, rows: int, cols: int) -> NDArray[np.int64]:
     """Matches (i, j) as integers, [L, 2]; refuses what leaves the table or runs backwards."""
-    matches = np.asarray(path, dtype=np.int64).reshape(-1, 2)
+    found = as_array(path)
+    if found.size and (found.ndim != 2 or found.shape[1] != 2 or not np.all(found == np.round(found))):
+        raise ValueError(
+            f"path must hold whole numbers (i, j), shape [L, 2], got {found.dtype} {found.shape}"
+        )
+    matches = found.astype(np.int64).reshape(-1, 2)
     if len(matches) and (matches.min() < 0 or np.any(matches.max(axis=0) >= (rows, cols))):
         raise ValueError(f"path leaves the {rows} x {cols} table: {matches.min(0)} to {matches.max(0)}")
     if np.any(np.diff(matches, axis=0) < 0):

@@ -14,7 +14,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import ArrayLike, NDArray
 
-from .style import ACCENT, EMPTY, INK, PATH, POSTERIOR, as_array, as_path, phase_colors, similarity_colors
+from .style import (
+    ACCENT,
+    EMPTY,
+    INK,
+    PATH,
+    POSTERIOR,
+    as_array,
+    as_matrix,
+    as_path,
+    as_video,
+    phase_colors,
+    similarity_colors,
+)
 
 LARGEST_WITH_NUMBERS = (12, 16)
 SMALLEST_NUMBER = 6.0  # points; numbers that would come out smaller are left away
@@ -106,13 +118,13 @@ def plot_table(
     ValueError
         The table is not a matrix, labels or frames do not fit it, or the path leaves it.
     """
-    values = as_array(table).astype(float)
-    if values.ndim != 2:
-        raise ValueError(f"table must have shape [N, M], got {values.shape}")
+    values = as_matrix(table, "table")
     n, m = values.shape
-    videos = [as_array(video) for video in frames or ()]
+    videos = () if frames is None else [as_video(video, "frames") for video in frames]
     if videos and tuple(map(len, videos)) != (n, m):
-        raise ValueError(f"frames has {len(videos[0])} and {len(videos[1])} pictures, table is {n} x {m}")
+        raise ValueError(
+            f"frames has {' and '.join(str(len(v)) for v in videos)} pictures, table is {n} x {m}"
+        )
     small = n <= LARGEST_WITH_NUMBERS[0] and m <= LARGEST_WITH_NUMBERS[1]
     if videos and not small:
         raise ValueError(f"frames are drawn beside at most {LARGEST_WITH_NUMBERS} cells, table is {n} x {m}")
@@ -121,7 +133,7 @@ def plot_table(
         _, ax = plt.subplots(
             figsize=(max(m * cell, 1.5) + 0.9, max(n * cell, 1.5) + 0.9), layout="constrained"
         )
-    cmap, norm = similarity_colors(values if limits is None else np.array(limits))
+    cmap, norm = similarity_colors(values, limits)
     opaque = np.where(np.isnan(values), 0.0, 0.75 if small else 1.0)
     ax.imshow(np.ma.masked_invalid(values), cmap=cmap, norm=norm, alpha=opaque)
     if small or rows is not None:
@@ -171,10 +183,14 @@ def _phase_strips(
     """Strips of phase colours beside an n x m matrix; returns the left and upper limit of the axes."""
     if phases is None:
         return -0.5, -0.5
-    rows, cols = (as_array(phase).astype(int) for phase in phases)
+    rows, cols = (as_array(phase) for phase in phases)
     if (len(rows), len(cols)) != (n, m):
         raise ValueError(f"phases have lengths {len(rows)} and {len(cols)}, the matrix is {n} x {m}")
-    palette = np.vstack([phase_colors(int(max(rows.max(), cols.max())) + 1), np.ones(3)])  # -1 is white
+    numbers = np.concatenate([rows, cols])
+    if not np.all((numbers >= -1) & (numbers == np.round(numbers))):
+        raise ValueError(f"phases must be whole numbers from -1, found {numbers.min()} to {numbers.max()}")
+    rows, cols = rows.astype(int), cols.astype(int)
+    palette = np.vstack([phase_colors(max(1, int(numbers.max()) + 1)), np.ones(3)])  # -1 is white
     left, top = -0.5 - 0.03 * m, -0.5 - 0.03 * n
     ax.imshow(palette[rows][:, None], extent=(left, -0.5 - 0.006 * m, n - 0.5, -0.5), aspect="auto")
     ax.imshow(palette[cols][None], extent=(-0.5, m - 0.5, -0.5 - 0.006 * n, top), aspect="auto")
@@ -229,13 +245,11 @@ def plot_similarity(
     ValueError
         Shapes disagree, or the path leaves the matrix.
     """
-    values = as_array(similarity).astype(float)
-    if values.ndim != 2:
-        raise ValueError(f"similarity must have shape [N, M], got {values.shape}")
+    values = as_matrix(similarity, "similarity")
     n, m = values.shape
     if ax is None:
         _, ax = plt.subplots(figsize=(6.2, 5.2), layout="constrained")
-    cmap, norm = similarity_colors(values if limits is None else np.array(limits))
+    cmap, norm = similarity_colors(values, limits)
     image = ax.imshow(np.ma.masked_invalid(values), cmap=cmap, norm=norm, aspect="auto")
     if colorbar:
         _colorbar(ax, image, label="similarity (0 = unrelated)")
@@ -243,6 +257,7 @@ def plot_similarity(
         mass = as_array(posterior).astype(float)
         if mass.shape != values.shape:
             raise ValueError(f"posterior has shape {mass.shape}, similarity {values.shape}")
+        mass = np.nan_to_num(mass)  # where nothing is known, no veil
         veil = np.sqrt(np.clip(mass / max(mass.max(), 1e-12), 0, 1))  # root: small probabilities show, too
         color = np.broadcast_to(to_rgb(INK), (n, m, 3))
         ax.imshow(np.dstack([color, 0.8 * veil]), aspect="auto", zorder=2, label="posterior")
@@ -299,9 +314,7 @@ def plot_posterior(
     ValueError
         Shapes disagree, or the path leaves the matrix.
     """
-    mass = as_array(posterior).astype(float)
-    if mass.ndim != 2:
-        raise ValueError(f"posterior must have shape [N, M], got {mass.shape}")
+    mass = as_matrix(posterior, "posterior")
     n, m = mass.shape
     if ax is None:
         _, ax = plt.subplots(figsize=(6.2, 5.2), layout="constrained")

@@ -18,7 +18,7 @@ from PIL import Image
 from lacbook import alignment
 
 from .frames import playback, plot_matched_frames, show_matched_frames, side_by_side
-from .style import as_array, theme
+from .style import as_array, as_rates, as_video, theme
 from .tables import draw_path, plot_posterior, plot_similarity
 
 COLUMNS = 8  # of the strip of matched frames
@@ -60,10 +60,11 @@ def gap_explorer(
     Raises
     ------
     ValueError
-        Whatever the first drawing finds wrong; later errors appear in the text.
+        largest is not above 0, or the first drawing finds something wrong; later errors appear in the text.
     """
+    _check_ends(largest=(0, largest))
     values = as_array(similarity)
-    videos = [as_array(video) for video in frames or ()]
+    videos = [] if frames is None else [as_video(video, "frames") for video in frames]
     if videos and values.shape != tuple(map(len, videos)):
         raise ValueError(f"similarity has shape {values.shape}, frames {[video.shape for video in videos]}")
     with theme():
@@ -73,6 +74,7 @@ def gap_explorer(
         if videos:
             strip = figure.add_subplot(grid[1])
             a, b = videos
+            # a full strip, so that the layout leaves room for it
             plot_matched_frames(a, b, [(0, 0)] * COLUMNS, n=COLUMNS, fps=fps, ax=strip)
     line = draw_path(ax, (), values.shape)
     pixels = _redrawn(figure, [line, strip] if videos else [line])
@@ -86,14 +88,14 @@ def gap_explorer(
 
     sliders = [
         ipywidgets.FloatSlider(
-            start,
-            min=min(0.0, start),
-            max=max(largest, start),
-            step=largest / 100,
+            float(start),
+            min=min(0.0, float(start)),
+            max=max(largest, float(start)),
+            step=(max(largest, float(start)) - min(0.0, float(start))) / 100,
             readout_format=".3g",
             description=f"{name} (in units of similarity)",
             continuous_update=False,
-            style=WHOLE_NAME,
+            style={"description_width": "15em"},  # both sliders begin at the same place
         )
         for name, start in (("gap_open", gap_open), ("gap_extend", gap_extend))
     ]
@@ -131,8 +133,10 @@ def temperature_explorer(
     Raises
     ------
     ValueError
-        Whatever the first drawing finds wrong; later errors appear in the text.
+        coldest and hottest are not 0 < coldest < hottest, or the first drawing finds something wrong; later
+        errors appear in the text.
     """
+    _check_ends(coldest=(0, coldest), hottest=(coldest, hottest))
     values = as_array(similarity)
     best = alignment.smith_waterman(values, gap_open, gap_extend)
     first = alignment.soft_smith_waterman(values, gap_open, gap_extend, temperature=temperature)
@@ -194,18 +198,19 @@ def frame_browser(
     -------
     ipywidgets.VBox
         Children: the slider, which starts at the first match, a text that says which frames these are and
-        whether they are matched, and the picture, as in `side_by_side`.
+        whether they are matched, and the picture, as in `side_by_side`, whose whole video stays in memory:
+        3 T' H' W' bytes.
 
     Raises
     ------
     ValueError
-        The frames are no videos, or the path leaves them.
+        The frames are no videos, the path leaves them, or fps or height is not above 0.
     """
+    rates = as_rates(fps)
     video = side_by_side(frames_a, frames_b, path, height=height)
     steps = playback(path, len(as_array(frames_a)), len(as_array(frames_b)))
     matched = np.flatnonzero(steps[:, 2])
     first, last = (matched[0], matched[-1]) if len(matched) else (len(steps), -1)
-    rates = fps if isinstance(fps, tuple) else (fps, fps)
 
     def draw(step: int) -> tuple[NDArray[np.uint8], str]:
         i, j, together = steps[step].tolist()
@@ -222,10 +227,17 @@ def frame_browser(
         int(first) if len(matched) else 0,
         min=0,
         max=len(steps) - 1,
-        description="step",
+        description="step of the playback",
         style=WHOLE_NAME,
     )
     return _wired([slider], draw)
+
+
+def _check_ends(**ends: tuple[float, float]) -> None:
+    """Refuse ends of sliders, name=(bound, value), that are not above their bound and finite."""
+    for name, (bound, value) in ends.items():
+        if not bound < value < np.inf:
+            raise ValueError(f"{name} must be above {bound:g} and finite, got {value}")
 
 
 def _redrawn(figure: Figure, moving: Sequence[Artist]) -> Callable[[], NDArray[np.uint8]]:
@@ -258,7 +270,7 @@ def _wired(
     def redraw() -> tuple[int, int]:
         pixels, words = draw(*(control.value for control in controls))
         webp = io.BytesIO()  # half the bytes of a JPEG, on the wire and in a saved notebook
-        Image.fromarray(pixels).convert("RGB").save(webp, "webp", quality=90, method=0)
+        Image.fromarray(pixels).convert("RGB").save(webp, "webp", quality=85, method=0)
         picture.value, text.value = webp.getvalue(), words
         return pixels.shape[:2]
 

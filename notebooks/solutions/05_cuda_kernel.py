@@ -32,26 +32,34 @@ def largest(value, room):
 
 
 # %% exercise 3
-def longest(shared_bytes, number_bytes, threads, backward):
-    """A row has 3 states on 3 diagonals and, backward, triples for 3 neighbours on 3 diagonals."""
-    for_each_row = 3 * 3 + (3 * 3 * 3 if backward else 0)
-    return (shared_bytes // number_bytes - 2 * threads) // for_each_row
+# A skip in Y that comes from D opened a gap, one that comes from Ix extended it. A skip in X opened one if it
+# comes from D or Ix.
+@cuda.jit(device=True)
+def leave_and_count(amounts, table, go, ge, t, i, j, g, gx, gy):
+    leave(amounts, table, go, ge, t, i, j, g, gx, gy)
+    D, Ix, _ = states(table, i, j - 1)
+    wd, wx = shares2(D - go, Ix - ge, t)
+    opened, extended = gx * wd, gx * wx
+    D, Ix, Iy = states(table, i - 1, j)
+    wd, wx, wy = shares3(D - go, Ix - go, Iy - ge, t)
+    return opened + gy * (wd + wx), extended + gy * wy
 
 
 # %% exercise 4
 # The same shape as block_kernel: strided loop over the diagonal, one barrier after it.
 @cuda.jit
-def dtw_kernel(C, T):
+def dtw_kernel(cost, C, who):
     b, n, m = cuda.blockIdx.x, C.shape[1], C.shape[2]
     for d in range(n + m - 1):
         for i in range(max(0, d - m + 1) + cuda.threadIdx.x, min(n - 1, d) + 1, cuda.blockDim.x):
             j = d - i
             before = 0.0 if d == 0 else inf
             if i > 0 and j > 0:
-                before = T[b, i - 1, j - 1]
+                before = C[b, i - 1, j - 1]
             if i > 0:
-                before = min(before, T[b, i - 1, j])
+                before = min(before, C[b, i - 1, j])
             if j > 0:
-                before = min(before, T[b, i, j - 1])
-            T[b, i, j] = C[b, i, j] + before
+                before = min(before, C[b, i, j - 1])
+            C[b, i, j] = cost[b, i, j] + before
+            who[b, i, j] = cuda.threadIdx.x
         cuda.syncthreads()

@@ -19,9 +19,9 @@
 # **You will build** the kernel that aligns a whole batch of videos in one launch on a GPU: one block of
 # threads for each pair, one barrier for each diagonal, score and posterior in one go.
 #
-# **You will learn** how a GPU divides work into threads and blocks, what a race is and how a barrier
-# prevents it, where the numbers should lie in memory, how threads add up a sum together, and why a backward
-# pass on a GPU fetches instead of adding.
+# **You will learn** how a GPU divides work into threads and blocks, what a race is and how a barrier prevents
+# it, where the numbers should lie in memory, how threads add up a sum together, and why a backward pass on a
+# GPU fetches instead of adding.
 #
 # **Prerequisites**: notebook 03 (the soft recursion, its shares and the posterior) and notebook 04 (the
 # anti-diagonals). You need no GPU and no knowledge of CUDA.
@@ -31,14 +31,14 @@
 # %% [markdown]
 # ## 1. One program, many threads
 #
-# A CPU has a few fast cores. A GPU has thousands of slow ones, and a *kernel* is a small program that all
-# of them run at once, each on its own part of the data. CUDA is the name of this model on NVIDIA's cards,
-# and numba compiles Python functions for it.
+# A CPU has a few fast cores. A GPU has thousands of slow ones, and a *kernel* is a small program that all of
+# them run at once, each on its own part of the data. CUDA is the name of this model on NVIDIA's cards, and
+# numba compiles Python functions for it.
 #
-# numba also has a *simulator*: it runs the same kernels on the CPU, one Python thread for each thread of
-# the GPU. It is slow, so our tables will be tiny, but nothing else has to change. The cell below takes a
-# real card if there is one (and the package numba-cuda, which brings the compiler), and the simulator
-# otherwise.
+# numba also has a *simulator*: it runs the same kernels on the CPU, one Python thread for each thread of the
+# GPU, one block after another. It is slow, so our tables will be tiny, but nothing else has to change. The
+# cell below takes a real card if there is one (and the package numba-cuda, which brings the compiler), and
+# the simulator otherwise.
 
 # %%
 import os
@@ -47,7 +47,7 @@ from importlib.util import find_spec
 import torch
 
 gpu = torch.cuda.is_available() and find_spec("numba_cuda") is not None
-os.environ["NUMBA_ENABLE_CUDASIM"] = "0" if gpu else "1"  # numba reads both when it is imported
+os.environ["NUMBA_ENABLE_CUDASIM"] = "0" if gpu else "1"  # read when numba is imported, so restart to change
 os.environ["NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS"] = "0"  # our grids are tiny on purpose
 device = "cuda" if gpu else "cpu"
 print("kernels run on", torch.cuda.get_device_name() if gpu else "the CPU, in numba's simulator")
@@ -65,8 +65,8 @@ from lacbook.viz.style import ACCENT, EMPTY, INK, MUTED
 use_theme()
 
 # %% [markdown]
-# We need something to align: three pairs of very short clips. A frame is a point on the unit circle, and
-# its angle says how far a movement has got. The second clip of each pair is longer: it starts late and then
+# We need something to align: three pairs of very short clips. A frame is a point on the unit circle, and its
+# angle says how far a movement has got. The second clip of each pair is longer: it starts late and then
 # dwells on some moments.
 
 # %%
@@ -80,10 +80,10 @@ print("x:", x.shape, " y:", y.shape, "(pairs, frames, numbers in an embedding)")
 
 # %% [markdown]
 # The first kernel computes a similarity matrix, and the plan is as simple as can be: **one thread for each
-# cell**. Every thread runs the same code, so it first has to ask who it is. Threads come in *blocks* of
-# equal size, and all blocks together are the *grid*. A thread knows the number of its block
-# (`cuda.blockIdx.x`), the size of the blocks (`cuda.blockDim.x`) and its own number in its block
-# (`cuda.threadIdx.x`). From these it works out which cell is its own.
+# cell**. Every thread runs the same code, so it first has to ask who it is. Threads come in *blocks* of equal
+# size, and all blocks together are the *grid*. A thread knows the number of its block (`cuda.blockIdx.x`),
+# the size of the blocks (`cuda.blockDim.x`) and its own number in its block (`cuda.threadIdx.x`). From these
+# it works out which cell is its own.
 #
 # A kernel, marked `@cuda.jit`, is started from the CPU and returns nothing. What it calls is marked
 # `device=True` and may return what it likes.
@@ -170,9 +170,9 @@ print("somebody else's:", memory.copy_to_host()[N * M :])
 assert (memory.copy_to_host()[N * M :] != 7).all()
 
 # %% [markdown]
-# No error, no message: the surplus threads changed numbers that are not ours. The simulator notices an
-# index beyond the end of an array and raises an `IndexError`; a real card does not look: it damages
-# something in silence, or stops your whole program. Every kernel needs its guard.
+# No error, no message: the surplus threads changed numbers that are not ours. The simulator notices an index
+# beyond the end of an array and raises an `IndexError`; a real card does not look: it damages something in
+# silence, or stops your whole program. Every kernel needs its guard.
 #
 # With it, our kernel agrees with the package, for all three pairs:
 
@@ -196,13 +196,13 @@ print("S:", S.shape, "as lacbook.similarity.cosine has it")
 # $$I^x_{i,j} = \mathrm{smax}(D_{i,j-1} - g_o,\; I^x_{i,j-1} - g_e)$$
 # $$I^y_{i,j} = \mathrm{smax}(D_{i-1,j} - g_o,\; I^x_{i-1,j} - g_o,\; I^y_{i-1,j} - g_e)$$
 #
-# Every cell reads three neighbours, and outside the table there is $-\infty$. The smax of two numbers,
-# $t \log(e^{a/t} + e^{b/t})$, is in the package as a function of plain arithmetic, `smooth_max`. We hand
-# that very function to the other compiler; the smax of more numbers is one of two, repeated.
+# Every cell reads three neighbours, and outside the table there is $-\infty$. The smax of two numbers, $t
+# \log(e^{a/t} + e^{b/t})$, is in the package as a function of plain arithmetic, `smooth_max`. We hand that
+# very function to the other compiler; the smax of more numbers is one of two, repeated.
 #
-# The table is stored skewed, as in notebook 04: D, Ix and Iy of cell $(i, j)$ lie at `[0, d, i]`,
-# `[1, d, i]` and `[2, d, i]`, where $d = i + j$ is its diagonal. Section 6 says why, and what the `%` is
-# for; until then it does nothing.
+# The table is stored skewed, as in notebook 04: D, Ix and Iy of cell $(i, j)$ lie at `[0, d, i]`, `[1, d, i]`
+# and `[2, d, i]`, where $d = i + j$ is its diagonal. Section 6 says why, and what the `%` is for; until then
+# it does nothing.
 
 # %%
 from lacbook.alignment import numba_log
@@ -243,9 +243,9 @@ def put(table, i, j, cell):
 
 # %% [markdown]
 # Now let every thread compute its cell at once. Which of them is first? Nobody knows: the card promises no
-# order. It is free to let all threads read before any of them writes. We force this order, so that you and
-# I see the same thing: `cuda.syncthreads()` is a *barrier*, at which each thread of a block waits until all
-# the others have arrived.
+# order. It is free to let all threads read before any of them writes. We force this order, so that you and I
+# see the same thing: `cuda.syncthreads()` is a *barrier*, at which each thread of a block waits until all the
+# others have arrived.
 
 
 # %%
@@ -280,16 +280,17 @@ assert right[0, 0]
 assert not right.all()
 
 # %% [markdown]
-# Almost all of it is wrong, because the neighbours were not there yet. This is a *race*: the result depends
-# on who comes first.
+# Almost all of it is wrong, because the neighbours were not there yet. Without the order that we forced, this
+# is a *race*: the result depends on who comes first.
 #
-# But look what happens when we launch the same kernel again, on the table that it left behind. Now the
-# neighbours hold something, and some of it is right. We go on launching, and note for every cell the last
-# launch that changed it.
+# But look what happens when we launch the same kernel again and again, on the table that it leaves behind.
+# From the second time on the neighbours hold something, and some of it is right. We note for every cell the
+# last launch that changed it.
 
 # %%
-settled = np.ones((N, M), dtype=int)
-for launch in range(2, N + M):
+table = cuda.to_device(np.full((3, N + M - 1, N), -inf))
+settled = np.zeros((N, M), dtype=int)
+for launch in range(1, N + M):
     before = unskewed(table)
     all_at_once[1, N * M](cuda.to_device(S[0]), go, ge, t, table)
     settled[(unskewed(table) != before).any(axis=0)] = launch
@@ -305,11 +306,11 @@ _ = ax.set_title("The launch that settles each cell")
 # %% [markdown]
 # ## 3. One launch for each diagonal
 #
-# That was right in the end, and wasteful: every launch computed the whole table, though only one diagonal
-# had anything new to say. So let launch $d$ compute the cells with $i + j = d$ and nothing else. The end of
-# a launch is a barrier too, the strongest there is: the next one starts when all threads of all blocks are
-# done. And since blocks are independent, as our pairs are, we give **each pair a block**, with one thread
-# for each row.
+# That was right in the end, and wasteful: every launch computed the whole table, though only one diagonal had
+# anything new to say. So let launch $d$ compute the cells with $i + j = d$ and nothing else. The end of a
+# launch is a barrier too, the strongest there is: the next one starts when all threads of all blocks are
+# done. And since blocks are independent, as our pairs are, we give **each pair a block**, with one thread for
+# each row.
 
 
 # %%
@@ -330,9 +331,9 @@ assert np.allclose(unskewed(tables), truth)
 print(f"{N + M - 1} launches, {B} blocks of 8 threads each; all {truth.size} numbers are right")
 
 # %% [markdown]
-# Correct, for the whole batch. (The table was full of NaN before, so nobody has read a place that was not
-# yet written.) How busy were the threads? The bars count the cells of each diagonal of a pair, and the line
-# is the number of threads in a block.
+# Correct, for the whole batch. (The table was full of NaN before, so nobody has read a place that was not yet
+# written.) How busy were the threads? The bars count the cells of each diagonal of a pair, and the line is
+# the number of threads in a block.
 
 # %%
 width = [min(N - 1, d) - max(0, d - M + 1) + 1 for d in range(N + M - 1)]
@@ -346,20 +347,20 @@ _ = ax.set_title("Cells that can be computed at once")
 # %% [markdown]
 # A pair never has more than $\min(N, M)$ cells to compute at once, and fewer at both ends. One pair cannot
 # fill a card with thousands of cores. That is why a batch is the right thing to bring to a GPU, and why one
-# small pair is better aligned on the CPU.
+# small pair is probably better aligned on the CPU.
 #
 # The other weakness is the number of launches. Each is an errand from the CPU to the card, and for a short
 # diagonal the errand may take longer than the work. Notebook 04's version in torch operations has the same
-# trouble several times over, since each torch operation is at least one launch.
+# trouble several times over, since almost every torch operation is a launch of its own.
 
 # %% [markdown]
 # ## 4. A block a pair, a barrier a diagonal
 #
 # The threads of a block have a barrier of their own, so they can go from diagonal to diagonal without going
 # back to the CPU. **One launch** is then enough for the whole batch. One more thing has to change: a block
-# has at most 1024 threads, and a video may have more frames than that. So we no longer give a thread one
-# row. With $T$ threads in the block, thread number `threadIdx.x` takes cells `threadIdx.x`,
-# `threadIdx.x + T`, `threadIdx.x + 2 T`, ... of each diagonal: a *strided loop*. It works for any length.
+# has at most 1024 threads, and a video may have more frames than that. So we no longer give a thread one row.
+# With $T$ threads in the block, thread number `threadIdx.x` takes cells `threadIdx.x`, `threadIdx.x + T`,
+# `threadIdx.x + 2 T`, ... of each diagonal: a *strided loop*. It works for any length.
 
 
 # %%
@@ -390,7 +391,8 @@ for T in (8, 4, 3):
 # %% [markdown]
 # The strided loop needs no guard of its own: its range ends where the diagonal does. To see who does what,
 # let each thread sign its cells. The numbers below are diagonals, that is, time; the colours are threads.
-# With 8 threads, a diagonal is done in one go; with 4, the longer ones need two.
+# With 8 threads, a diagonal is done in one go, and threads 6 and 7 find nothing to do; with 4, the longer
+# ones need two.
 
 
 # %%
@@ -413,15 +415,15 @@ for ax, T in zip(axes, (8, 4), strict=True):
     palette = ListedColormap([f"C{k}" for k in range(8)])
     image = ax.imshow(who.copy_to_host(), cmap=palette, vmin=-0.5, vmax=7.5)
     for i, j in np.ndindex(N, M):
-        ax.text(j, i, i + j, ha="center", va="center", color="white", weight="bold")
+        ax.text(j, i, i + j, ha="center", va="center", color=INK, weight="bold")
     ax.set(title=f"{T} threads", xlabel="j", ylabel="i", xticks=range(M), yticks=range(N))
 _ = ax.figure.colorbar(image, ax=axes, ticks=range(8), label="thread", shrink=0.8)
 
 # %% [markdown]
 # ### What if the barrier is missing?
 #
-# Then nothing keeps thread 0 from running through all its cells before thread 1 has begun. The card need
-# not do so, but it may. We force that order again, by letting one thread through at a time:
+# Then nothing keeps thread 0 from running through all its cells before thread 1 has begun. The card need not
+# do so, but it may. We force that order again, by letting one thread through at a time:
 
 
 # %%
@@ -449,19 +451,19 @@ wrong = ~np.isclose(unskewed(table), truth[0]).all(axis=0)
 print(f"in whatever order it happened to be: {wrong.sum()} of {N * M} cells are wrong")
 
 # %% [markdown]
-# Nobody vouches for this second number. In the simulator, threads take turns as Python pleases; for loops
-# as short as ours, mostly one after the other. On a real card it can well be zero, since groups of 32
-# threads, called *warps*, often run in step there, and then the fault shows up a year later with longer
-# videos. **A race that does not show is still a race.** A test that passes proves little here; the argument
-# has to be that between two barriers nobody reads what another writes. In `block_kernel` it holds: between
-# two barriers, only diagonal $d$ is written, and only $d - 1$ and $d - 2$ are read.
+# Nobody vouches for this second number. In the simulator, threads take turns as Python pleases; for loops as
+# short as ours, mostly one after the other. On a real card it can well be zero, since groups of 32 threads,
+# called *warps*, often run in step there, and then the fault shows up a year later with longer videos. **A
+# race that does not show is still a race.** A test that passes proves little here; the argument has to be
+# that between two barriers nobody reads what another writes. In `block_kernel` it holds: between two
+# barriers, only diagonal $d$ is written, and only $d - 1$ and $d - 2$ are read.
 
 # %% [markdown]
 # ### What if the barrier is in the wrong place?
 #
-# A barrier waits for *all* threads of the block, so all of them must come to it equally often. It is
-# tempting to put it into the inner loop, right after the cell is written. Let us count, instead of waiting,
-# how often each thread would come by.
+# A barrier waits for *all* threads of the block, so all of them must come to it equally often. It is tempting
+# to put it into the inner loop, right after the cell is written. Let us count, instead of waiting, how often
+# each thread would come by.
 
 
 # %%
@@ -482,18 +484,18 @@ assert len(set(after.copy_to_host())) == 1
 assert len(set(inside.copy_to_host())) > 1
 
 # %% [markdown]
-# Thread 0 would come more often than thread 3 and wait for somebody who never arrives. CUDA leaves open
-# what happens then; the program may hang or compute nonsense. The rule: **no barrier inside a branch or a
-# loop that the threads of a block leave at different times.**
+# Thread 0 would come more often than thread 3 and wait for somebody who never arrives. CUDA leaves open what
+# happens then; the program may hang or compute nonsense. The rule: **no barrier inside a branch or a loop
+# that the threads of a block leave at different times.**
 
 # %% [markdown]
 # ## 5. The score: a sum that many threads share
 #
 # The score is $V = t \log \sum_{i,j} e^{D_{i,j}/t}$: one sum over all cells, of which every thread knows a
-# part. The exponentials may overflow, so we keep a partial sum as two numbers, `top` and `z`, which stand
-# for $z \cdot e^{\mathrm{top}/t}$ with `top` the largest D in it. One function merges two such pairs. A
-# single cell is the pair (D, 1), so the same function adds a cell to a thread's sum and merges the sums of
-# two threads.
+# part. The exponentials may overflow, so we keep a partial sum as two numbers, `top` and `z`, which stand for
+# $z \cdot e^{\mathrm{top}/t}$ with `top` the largest D in it. One function merges two such pairs. A single
+# cell is the pair (D, 1), so the same function adds a cell to a thread's sum and merges the sums of two
+# threads.
 
 
 # %%
@@ -506,8 +508,8 @@ def merge(top_a, z_a, top_b, z_b, t):
 
 
 # %% [markdown]
-# In the forward pass of a pair each thread keeps its own sum. Videos of a batch differ in length, so $n$
-# and $m$ are the pair's own now. They are the same for all threads of a block, so all of them pass the same
+# In the forward pass of a pair each thread keeps its own sum. Videos of a batch differ in length, so $n$ and
+# $m$ are the pair's own now. They are the same for all threads of a block, so all of them pass the same
 # number of barriers.
 
 
@@ -528,8 +530,8 @@ def forward(S, go, ge, t, n, m, table):
 # %% [markdown]
 # Then $T$ threads hold $T$ sums. One of them could add up all of them while the others watch, in $T - 1$
 # steps. Better: each thread in the lower half takes the sum of a partner in the upper half; then, of those,
-# the lower half takes from the upper half again, until one is left. That is a *tree reduction*, and it
-# needs $\log_2 T$ steps.
+# the lower half takes from the upper half again, until one is left. That is a *tree reduction*, and it needs
+# $\log_2 T$ steps.
 
 # %%
 _, ax = plt.subplots(figsize=(6.5, 2.9), layout="constrained")
@@ -546,9 +548,9 @@ ax.tick_params(length=0)
 _ = ax.spines[:].set_visible(False)
 
 # %% [markdown]
-# For this, threads have to see each other's sums, so these go to the shared memory of the block. After
-# every step there is a barrier, for all threads, also for those that are done. The number of threads has to
-# be a power of two here (exercise 2 lifts that).
+# For this, threads have to see each other's sums, so these go to the shared memory of the block. After every
+# step there is a barrier, for all threads, also for those that are done. The number of threads has to be a
+# power of two here (exercise 2 lifts that).
 
 
 # %%
@@ -571,7 +573,7 @@ def merge_threads(top, z, t, tops, sums):
 # thread writes the score.
 
 # %%
-THREADS = 4  # in a block; for real work it would be a multiple of 32
+THREADS = 4  # in a block: a power of two, and 32 or more for real work
 
 
 @cuda.jit
@@ -614,10 +616,10 @@ print("scores:", score.copy_to_host().round(4))
 #
 # ### Neighbours
 #
-# A card reads global memory in pieces of 32 bytes, four float64. When threads that run together want
-# numbers from one piece, it is fetched once. The threads of a diagonal want cells $(i, d - i)$, and in a
-# table stored row by row these are $M - 1$ numbers apart. In the skewed table they are neighbours. Here is
-# the memory as one long line, and in it the cells of diagonal 5.
+# A card reads global memory in pieces of 32 bytes, four float64. When threads that run together want numbers
+# from one piece, it is fetched once. The threads of a diagonal want cells $(i, d - i)$, and in a table stored
+# row by row these are $M - 1$ numbers apart. In the skewed table they are neighbours. Here is the memory as
+# one long line, and in it the cells of diagonal 5.
 
 
 # %%
@@ -655,16 +657,17 @@ for place in (by_rows, skewed):
 assert pieces(by_rows, 64, 64) == 64 * 64
 
 # %% [markdown]
-# Stored by rows, every number costs a piece of its own; skewed, a piece serves almost four. The skewed
-# table has about twice as many places, half of which stay empty: we pay memory for fewer trips.
+# Stored by rows, every number costs a piece of its own, if no piece is still in a cache; skewed, a piece
+# serves almost four. For clips of equal length the skewed table has about twice as many places, half of which
+# stay empty: we pay memory for fewer trips.
 #
 # ### Shared memory
 #
 # If we only want the score, we need no table. A cell reads one and two diagonals back, never further, so
-# three diagonals are enough if diagonal $d$ overwrites diagonal $d - 3$: it goes to place `d % 3`, a
-# *rolling buffer*. Three diagonals of three states are small enough for the shared memory of the block,
-# which is much faster than the global one. And that is what the `%` in `states` and `put` is for: given a
-# table that is three diagonals deep, they roll. Not one line of `forward` has to change.
+# three diagonals are enough if diagonal $d$ overwrites diagonal $d - 3$: it goes to place `d % 3`, a *rolling
+# buffer*. Three diagonals of three states are small enough for the shared memory of the block, which is much
+# faster than the global one. And that is what the `%` in `states` and `put` is for: given a table that is
+# three diagonals deep, they roll. Not one line of `forward` has to change.
 
 # %%
 LONGEST = 64  # rows that fit into the buffer
@@ -689,8 +692,8 @@ assert np.allclose(score.copy_to_host(), reference.score)
 print("scores:", score.copy_to_host().round(4))
 
 # %% [markdown]
-# Is one barrier a diagonal still enough, now that places are used again? Between two barriers, place
-# `d % 3` is written, and the two other places are read. Nobody reads what another writes.
+# Is one barrier a diagonal still enough, now that places are used again? Between two barriers, place `d % 3`
+# is written, and the two other places are read. Nobody reads what another writes.
 #
 # What did we gain? Let us count how often a pair of 64 x 64 frames touches global memory: with the tables
 # there, with the rolling buffer, and with the buffer while the tables are written out as well.
@@ -699,23 +702,23 @@ print("scores:", score.copy_to_host().round(4))
 import pandas as pd
 
 n = m = 64
-neighbours = 3 * (n - 1) * (m - 1) + 2 * n * (m - 1) + 3 * (n - 1) * m  # diagonal, left, above
+neighbours = 3 * (n - 1) * (m - 1) + 2 * n * (m - 1) + 3 * (n - 1) * m  # diagonal, left (no Iy), above
 rows = {
     "tables in global memory": (neighbours + n * m, 3 * n * m, 0),
     "buffer, score only": (n * m, 1, 3 * 3 * n * 8),
     "buffer, tables written too": (n * m, 3 * n * m, 3 * 3 * n * 8),
 }
-columns = ["global reads", "global writes", "shared memory (bytes)"]
+columns = ["global reads", "global writes", "shared memory of the buffer (bytes)"]
 pd.DataFrame(rows, index=columns).T
 
 # %% [markdown]
 # For the score alone the buffer is a clear gain, on paper. For training it is less clear: the backward pass
 # needs all three tables, so the writes stay, and the buffer only saves reads of numbers that have just been
-# written and may still be in the card's cache. And it has a price. The shape of a shared array is a
-# constant of the program, and a block gets 48 KiB without special measures, so the length of a video is
-# capped: with more than `LONGEST` rows, our kernel would write past its buffer. Caps are a nuisance to the
-# user. A well-known kernel for soft-DTW has one of another kind: it gives each row a thread and so stops at
-# 1024 frames.
+# written and may still be in the card's cache. And it has a price. The shape of a shared array is a constant
+# of the program, and a block gets 48 KiB without special measures, so the length of a video is capped: with
+# more than `LONGEST` rows, our kernel would write past its buffer. Caps are a nuisance to the user. A
+# well-known kernel for soft-DTW has one of another kind: it gives each row a thread and so stops at 1024
+# frames.
 #
 # **The package keeps its tables in global memory, skewed, and has no cap on length.** That is a choice for
 # simplicity; how much a buffer would save on a real card has not been measured.
@@ -724,12 +727,12 @@ pd.DataFrame(rows, index=columns).T
 # ## 7. Backward: fetch, do not add
 #
 # The posterior is the gradient of the score, and notebook 03 computed it by going backwards through the
-# table. Each smax hands its derivative on to its arguments, in *shares*
-# $\mathrm{softmax}(\text{arguments} / t)$. In a loop on the CPU, every cell *adds* these amounts to the
-# cells that its value came from. That is called a *scatter*.
+# table. Each smax hands its derivative on to its arguments, in *shares* $\mathrm{softmax}(\text{arguments} /
+# t)$. In a loop on the CPU, every cell *adds* these amounts to the cells that its value came from. That is
+# called a *scatter*.
 #
-# On a GPU, two cells of one diagonal would add to the same cell at the same time. But `+=` is not one step:
-# a thread reads, adds and writes, and another may read in between. Once more we force the bad order with a
+# On a GPU, two cells of one diagonal would add to the same cell at the same time. But `+=` is not one step: a
+# thread reads, adds and writes, and another may read in between. Once more we force the bad order with a
 # barrier:
 
 
@@ -752,9 +755,9 @@ for name, kernel in (("plain", add_one), ("atomic", add_one_atomic)):
     print(f"{name:6} addition: 8 threads counted to {counter.copy_to_host()[0]}")
 
 # %% [markdown]
-# All additions but one got lost. An *atomic* addition cannot be interrupted, so it counts right. But
-# atomics make threads queue, and with floating-point numbers the order of additions changes the last
-# digits. The order is left to chance, so two runs could give two results:
+# All additions but one got lost. An *atomic* addition cannot be interrupted, so it counts right. But atomics
+# make threads queue, and with floating-point numbers the order of additions changes the last digits. The
+# order is left to chance, so two runs could give two results:
 
 # %%
 print((0.1 + 0.2) + 0.3, "or", 0.1 + (0.2 + 0.3))
@@ -786,8 +789,8 @@ for ax, title in zip(axes, ("scatter: add to others", "gather: fetch from others
 # Each of the three smax of a cell has arguments from another neighbour: the one for D from the upper left,
 # the one for Ix from the left, the one for Iy from above. So a cell leaves three amounts, for D, Ix and Iy,
 # for each of three neighbours. They are fetched one or two diagonals later, so rolling buffers of three
-# diagonals are enough, one for each neighbour, and `put` and `states` serve them as they are. The shares
-# are softmax functions of two, three and four numbers, the package's once more, compiled for the card.
+# diagonals are enough, one for each neighbour, and `put` and `states` serve them as they are. The shares are
+# softmax functions of two, three and four numbers, the package's once more, compiled for the card.
 
 # %%
 shares2 = cuda.jit(device=True)(numba_log.shares2.py_func)
@@ -834,10 +837,9 @@ def fetch(amounts, i, j, n, m):
 
 
 # %% [markdown]
-# The sweep runs through the diagonals from the last to the first, with a barrier after each. Besides what
-# it fetches, the D of each cell has its own share in the sum V, which is
-# $e^{(D_{i,j} - \mathrm{top}) / t} / z$. And since $D_{i,j}$ is $S_{i,j}$ plus something, the derivative by
-# D is the posterior.
+# The sweep runs through the diagonals from the last to the first, with a barrier after each. Besides what it
+# fetches, the D of each cell has its own share in the sum V, which is $e^{(D_{i,j} - \mathrm{top}) / t} / z$.
+# And since $D_{i,j}$ is $S_{i,j}$ plus something, the derivative by D is the posterior.
 
 
 # %%
@@ -890,9 +892,9 @@ for b, ax in enumerate(axes):
 
 # %% [markdown]
 # That is the kernel. The package's, in `lacbook/alignment/cuda_kernels.py`, has the same shape and a few
-# things more: penalties for every cell, the expected numbers of gaps, blocks that take one pair after
-# another when memory is short, up to 256 threads a block. In the simulator it takes tensors of the CPU. Let
-# us compare all three.
+# things more: penalties for every cell, the expected numbers of gaps, blocks that take one pair after another
+# when there are many, up to 256 threads a block. In the simulator it takes tensors of the CPU. Let us compare
+# the notebook's kernel, the package's, and the compiled loops on the CPU.
 
 # %%
 S_tensor = torch.from_numpy(S).to(device)
@@ -904,12 +906,52 @@ for on_gpu, on_cpu in zip(package.expected_gaps, reference.expected_gaps, strict
 print("score and posterior: notebook = package; expected gaps: cuda = numba")
 
 # %% [markdown]
-# ## 8. On a real card
+# ## 8. Back to PyTorch
 #
-# The simulator says whether a kernel computes the right thing. It says nothing about speed. If you have a
-# card, the next cell times the package's three batched implementations on it, on a batch of real size. It
-# prints times as multiples of the fused kernel's. No timing of a real card is stored in this repository:
-# the kernels have only been run in the simulator so far, and nothing is claimed of their speed.
+# So far we have copied arrays to the card and back. In training, the similarity is a tensor and lies there
+# already. A kernel should work on the tensor's own memory: numba can look at it as an array, without copying.
+
+
+# %%
+def view(tensor):
+    """The tensor's own memory, as a kernel takes it."""
+    return cuda.as_cuda_array(tensor) if gpu else tensor.numpy()
+
+
+def posterior_of(S, lengths):
+    """Score [B] and posterior [B, N, M] of a batch on the device."""
+    (B, N, M), empty = S.shape, S.new_empty
+    tables, amounts = empty(B, 3, N + M - 1, N), empty(B, 3, 3, 3, N)
+    score, posterior = empty(B), torch.zeros_like(S)
+    arrays = [view(x) for x in (lengths, tables, amounts, score, posterior)]
+    posterior_kernel[B, THREADS](view(S), go, ge, t, *arrays)
+    return score, posterior
+
+
+# %%
+on_device = torch.from_numpy(padded).to(device), torch.from_numpy(lengths).to(device)
+score, posterior = posterior_of(*on_device)
+assert np.allclose(score.cpu(), reference.score)
+assert np.allclose(posterior.cpu(), reference.posterior)
+print("from tensors to tensors:", tuple(score.shape), tuple(posterior.shape))
+
+# %% [markdown]
+# `posterior_of` takes and returns what the function behind notebook 04's operator does, but for the expected
+# gaps (exercise 3). With them, `register_kernel("cuda")` puts it behind the operator's name, and autograd,
+# `torch.compile` and everybody else go on as before. What is left is to be polite: torch queues its own
+# launches on a *stream*, and a kernel has to be queued on the same one (`cuda.external_stream`), or it may
+# start before its input is there. Both use the same one as long as nobody asks for another; the package looks
+# up which one it is.
+
+# %% [markdown]
+# ## 9. On a real card
+#
+# The simulator says whether the formulas are right and the indices in range. It does not prove that no race
+# is left, it does not hang at a misplaced barrier where a card may, and it knows neither a card's limits nor
+# its speed. If you have a card, the next cell times the package's three batched implementations on it, on a
+# batch of real size. It prints times as multiples of the fused kernel's. No timing of a real card is stored
+# in this repository: the kernels have only been run in the simulator so far, and nothing is claimed of their
+# speed.
 
 # %%
 from time import perf_counter
@@ -937,16 +979,16 @@ else:
     print("There is no GPU here (or numba-cuda is not installed), so there is nothing to time.")
 
 # %% [markdown]
-# ## 9. Exercises
+# ## 10. Exercises
 #
-# On a real card a misplaced barrier can hang the notebook. The simulator is the safer place to try: put
-# `gpu = False` into the first cell and restart.
+# On a real card a misplaced barrier can hang the notebook. The simulator is the safer place to try: put `gpu
+# = False` into the first cell and restart. There a misplaced barrier does not hang, and the result is merely
+# wrong.
 #
-# **Exercise 1: who, and when?** Write `turn_of(i, j, n, m, T)`, which returns two numbers for cell (i, j)
-# of a table of n x m cells, in a block of T threads that works as `block_kernel` does: the thread that
-# computes the cell, and the turn in which it does. In a turn, each thread computes at most one cell; turns
-# count from 0, and every diagonal begins a new one. The check plays the whole block through, for several
-# sizes.
+# **Exercise 1: who, and when?** Write `turn_of(i, j, n, m, T)`, which returns two numbers for cell (i, j) of
+# a table of n x m cells, in a block of T threads that works as `block_kernel` does: the thread that computes
+# the cell, and the turn in which it does. In a turn, each thread computes at most one cell; turns count from
+# 0, and every diagonal begins a new one. The check plays the whole block through, for several sizes.
 
 # %%
 # exercise 1
@@ -974,10 +1016,10 @@ check(
 
 # %% [markdown]
 # **Exercise 2: any number of threads.** Write a device function `largest(value, room)`. All threads of a
-# block call it, each with its own `value`, and to every one of them it returns the largest of all. `room`
-# is shared memory with at least one place for each thread. The block may have any number of threads, not
-# only a power of two, and the number of steps should still grow like the logarithm. (Hint: with 7 threads
-# alive, 3 can take from 3 others, and 4 stay alive.)
+# block call it, each with its own `value`, and to every one of them it returns the largest of all. `room` is
+# shared memory with at least one place for each thread. The block may have any number of threads, not only a
+# power of two, and the number of steps should still grow like the logarithm (which the check cannot see).
+# (Hint: with 7 threads alive, 3 can take from 3 others, and 4 stay alive.)
 
 # %%
 # exercise 2
@@ -985,44 +1027,77 @@ largest = None
 
 
 # %%
-def run_largest(function, values):
+def run_largest(function, T):
+    """What T threads get, for each of T cases in which another one of them has the largest value, -T."""
+
     @cuda.jit
     def kernel(values, out):
         room = cuda.shared.array(8, float64)
-        out[cuda.threadIdx.x] = function(values[cuda.threadIdx.x], room)
+        me = cuda.threadIdx.x
+        for case in range(len(values)):
+            out[case, me] = function(values[case, me], room)
+            cuda.syncthreads()
 
-    out = cuda.to_device(np.zeros(len(values)))
-    kernel[1, len(values)](cuda.to_device(values), out)
+    cases = np.stack([np.roll(-1.5 * np.arange(T) - T, place) for place in range(T)])
+    out = cuda.to_device(np.zeros((T, T)))
+    kernel[1, T](cuda.to_device(cases), out)
     return out.copy_to_host()
 
 
-cases = [np.where(np.arange(T) == place, -1.0, -5.0) for T in (1, 3, 6, 7, 8) for place in {T // 2, T - 1}]
-check(largest, lambda f: all((run_largest(f, values) == -1).all() for values in cases))
+check(largest, lambda f: all((run_largest(f, T) == -float(T)).all() for T in (1, 3, 6, 7, 8)))
 
 # %% [markdown]
-# **Exercise 3: how long a video?** Suppose that we want everything in shared memory: the rolling buffer of
-# section 6, and `tops` and `sums` of section 5 with one number for each thread. If `backward` is true, the
-# `amounts` of section 7 lie there as well. Write `longest(shared_bytes, number_bytes, threads, backward)`,
-# which returns the largest N for which it fits. What would 48 KiB, float64 and 256 threads allow?
+# **Exercise 3: expected gaps.** A learned gap penalty needs to know how many gaps are opened and extended.
+# The numbers are all there when a cell leaves its amounts: what goes through $g_o$ at a cell are gaps opened
+# there, and what goes through $g_e$ are gaps extended. Write a device function `leave_and_count(amounts,
+# table, go, ge, t, i, j, g, gx, gy)` that does what `leave` does and returns the two numbers, openings and
+# extensions, of its cell. (Call `leave` first, then work out the shares that you need once more.)
 
 # %%
 # exercise 3
-longest = None
+leave_and_count = None
+
 
 # %%
-known = {
-    (48 * 1024, 8, 256, False): 625,
-    (48 * 1024, 4, 256, False): 1308,
-    (48 * 1024, 8, 256, True): 156,
-    (16 * 1024, 4, 32, True): 112,
-}
-check(longest, lambda f: all(f(*question) == answer for question, answer in known.items()))
+def counting(leave_and_count):
+    """The way back with another `leave`, for one pair: its gaps go to openings and extensions [n, m]."""
+
+    @cuda.jit
+    def kernel(top, z, go, ge, t, table, amounts, openings, extensions):
+        n, m = openings.shape
+        for d in range(n + m - 2, -1, -1):
+            for i in range(max(0, d - m + 1) + cuda.threadIdx.x, min(n - 1, d) + 1, cuda.blockDim.x):
+                g, gx, gy = fetch(amounts, i, d - i, n, m)
+                g += exp((table[0, d, i] - top) / t) / z
+                cell = leave_and_count(amounts, table, go, ge, t, i, d - i, g, gx, gy)
+                openings[i, d - i], extensions[i, d - i] = cell
+            cuda.syncthreads()
+
+    return kernel
+
+
+# %%
+def gaps_are_right(leave_and_count):
+    D = truth[0, 0]
+    z = np.exp((D - D.max()) / t).sum()
+    table = cuda.to_device(np.full((3, N + M - 1, N), np.nan))
+    block_kernel[1, THREADS](cuda.to_device(S[:1]), go, ge, t, table.reshape(1, 3, N + M - 1, N))
+    found = [cuda.to_device(np.zeros((N, M))) for _ in range(2)]
+    amounts = cuda.to_device(np.full((3, 3, 3, N), np.nan))
+    counting(leave_and_count)[1, THREADS](D.max(), z, go, ge, t, table, amounts, *found)
+    package = recursion.backward(recursion.forward(S[0], go, ge, t), go, ge, t)
+    return all(np.allclose(x.copy_to_host(), y) for x, y in zip(found, package[1:], strict=True))
+
+
+check(leave_and_count, gaps_are_right)
 
 # %% [markdown]
 # **Exercise 4: another algorithm.** Dynamic time warping, the global cousin of notebook 01, has one table:
-# $T_{i,j} = C_{i,j} + \min(T_{i-1,j-1}, T_{i-1,j}, T_{i,j-1})$ for a cost $C$, where outside the table
-# there is $\infty$ and $T_{0,0} = C_{0,0}$. Write `dtw_kernel(C, T)` that fills `T` [B, N, M] in one
-# launch, a block a pair, for any number of threads.
+# $C_{i,j} = c_{i,j} + \min(C_{i-1,j-1}, C_{i-1,j}, C_{i,j-1})$ for a cost $c$, where outside the table there
+# is $\infty$ and $C_{0,0} = c_{0,0}$. Write `dtw_kernel(cost, C, who)` that fills `C` [B, N, M] in one
+# launch, a block a pair, for any number of threads, and notes in `who[b, i, j]` which thread has computed the
+# cell, as `sign` does. The threads have to share the work. (A missing barrier may go unnoticed in the
+# simulator. You know better.)
 
 # %%
 # exercise 4
@@ -1030,25 +1105,25 @@ dtw_kernel = None
 
 
 # %%
-def dtw_by_loops(C):
-    T = np.full((len(C), C.shape[1] + 1, C.shape[2] + 1), inf)
-    T[:, 0, 0] = 0
-    for i, j in np.ndindex(C.shape[1:]):
-        T[:, i + 1, j + 1] = C[:, i, j] + np.minimum(T[:, i, j], np.minimum(T[:, i, j + 1], T[:, i + 1, j]))
-    return T[:, 1:, 1:]
+def dtw_by_loops(cost):
+    C = np.full((len(cost), cost.shape[1] + 1, cost.shape[2] + 1), inf)
+    C[:, 0, 0] = 0
+    for i, j in np.ndindex(cost.shape[1:]):
+        before = np.minimum(C[:, i, j], np.minimum(C[:, i, j + 1], C[:, i + 1, j]))
+        C[:, i + 1, j + 1] = cost[:, i, j] + before
+    return C[:, 1:, 1:]
 
 
-def run_dtw(kernel, C, threads):
-    T = cuda.to_device(np.full(C.shape, np.nan))
-    kernel[len(C), threads](cuda.to_device(C), T)
-    return T.copy_to_host()
+# %%
+def dtw_is_right(kernel, cost, count):
+    C, who = cuda.to_device(np.full(cost.shape, np.nan)), cuda.to_device(np.full(cost.shape, -1))
+    kernel[len(cost), count](cuda.to_device(cost), C, who)
+    shared = len(np.unique(who.copy_to_host())) == min(count, *cost.shape[1:])
+    return shared and np.allclose(C.copy_to_host(), dtw_by_loops(cost))
 
 
 costs = [1 - S, 1 - S.transpose(0, 2, 1)[:2].copy()]
-check(
-    dtw_kernel,
-    lambda f: all(np.allclose(run_dtw(f, C, T), dtw_by_loops(C)) for C in costs for T in (1, 3, 8)),
-)
+check(dtw_kernel, lambda f: all(dtw_is_right(f, cost, count) for cost in costs for count in (1, 3, 8)))
 
 # %% [markdown]
 # Solutions are in `notebooks/solutions/05_cuda_kernel.py`.
@@ -1059,20 +1134,19 @@ check(
 # - NVIDIA, *CUDA C++ Programming Guide* and *CUDA C++ Best Practices Guide*: grids, blocks, barriers and
 #   their rules, at most 1024 threads a block, 48 KiB of shared memory a block without further measures,
 #   global memory in pieces of 32 bytes
-# - S. K. Lam, A. Pitrou, S. Seibert, *Numba: A LLVM-based Python JIT Compiler*, LLVM-HPC 2015: the
-#   compiler; its documentation describes the simulator
-# - L. Lamport, *The Parallel Execution of DO Loops*, Communications of the ACM 17, 1974: loops such as
-#   ours, run in parallel along (hyper)planes such as our diagonals
+# - S. K. Lam, A. Pitrou, S. Seibert, *Numba: A LLVM-based Python JIT Compiler*, LLVM-HPC 2015: the compiler;
+#   its documentation describes the simulator
+# - L. Lamport, *The Parallel Execution of DO Loops*, Communications of the ACM 17, 1974: loops such as ours,
+#   run in parallel along (hyper)planes such as our diagonals
 # - M. Harris, *Optimizing Parallel Reduction in CUDA*, NVIDIA, 2007: the tree reduction
-# - M. Milakov, N. Gimelshein, *Online Normalizer Calculation for Softmax*, 2018,
-#   [arXiv 1805.02867](https://arxiv.org/abs/1805.02867): sums of exponentials kept as (largest, sum) and
-#   merged
+# - M. Milakov, N. Gimelshein, *Online Normalizer Calculation for Softmax*, 2018, [arXiv
+#   1805.02867](https://arxiv.org/abs/1805.02867): sums of exponentials kept as (largest, sum) and merged
 # - Y. Liu, A. Wirawan, B. Schmidt, *CUDASW++ 3.0: accelerating Smith-Waterman protein database search by
 #   coupling CPU and GPU SIMD instructions*, BMC Bioinformatics 14, 2013: the hard algorithm for proteins,
 #   engineered for speed
-# - M. Maghoumi, E. M. Taranta, J. LaViola, *DeepNAG: Deep Non-Adversarial Gesture Generation*, IUI 2021,
-#   and its code [pytorch-softdtw-cuda](https://github.com/Maghoumi/pytorch-softdtw-cuda): soft-DTW with a
-#   block a pair; its length limit of 1024
+# - M. Maghoumi, E. M. Taranta, J. LaViola, *DeepNAG: Deep Non-Adversarial Gesture Generation*, IUI 2021, and
+#   its code [pytorch-softdtw-cuda](https://github.com/Maghoumi/pytorch-softdtw-cuda): soft-DTW with a block a
+#   pair; its length limit of 1024
 #
 # Next: notebook 06 leaves the tables and turns to the videos, how they are decoded and how two views of one
 # clip are drawn.

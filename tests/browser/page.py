@@ -114,9 +114,18 @@ class Explorer:
             pixels.append(self.pixels())
         return pixels[-1]
 
-    def size(self) -> tuple[float, float]:
-        place = self.image.bounding_box()
-        return place["width"], place["height"]
+    def layout(self) -> list[float]:
+        """Where the picture lies in the output, and the height of all."""
+        box, image = self.box.bounding_box(), self.image.bounding_box()
+        return [image["x"] - box["x"], image["y"] - box["y"], image["width"], image["height"], box["height"]]
+
+    def redrawn(self, before: str) -> str:
+        """The pixels, once they are others than before and have come to rest."""
+        deadline = time.monotonic() + 20
+        while self.pixels() == before:
+            assert time.monotonic() < deadline, "the same picture"
+            time.sleep(0.1)
+        return self.settled()
 
     def sliders(self) -> Iterator[Slider]:
         for row in self.box.locator(".widget-slider").all():

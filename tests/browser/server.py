@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+SEARCHED = ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH")  # folders that Jupyter would read besides its own
 SETTINGS = {
     # By default cells outside the window are not in the page, and a test could not look at them.
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
@@ -51,8 +52,9 @@ def environment(folder: Path, token: str) -> dict[str, str]:
         "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         "IPYTHONDIR": "ipython",
     }
+    ours = {name: value for name, value in os.environ.items() if name not in SEARCHED}
     return {
-        **os.environ,
+        **ours,
         **{variable: str(folder / name) for variable, name in folders.items()},
         "JUPYTER_TOKEN": token,
     }
@@ -66,7 +68,8 @@ def free_port() -> int:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as reply:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(url, timeout=5) as reply:
             return reply.status == 200
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False

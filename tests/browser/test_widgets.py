@@ -32,16 +32,18 @@ def test_sliders_redraw(lab, name, sliders):
     for number, explorer in enumerate(notebook.explorers(), start=1):
         notebook.screenshot(f"explorer_{number}", explorer.box)
         for slider in explorer.sliders():
-            value, size = slider.value(), explorer.size()
+            value, layout, first = slider.value(), explorer.layout(), explorer.settled()
             pressed = explorer.press_until_redrawn(slider, FORTH)
             assert slider.value() > value
-            assert explorer.size() == size, "the page jumps"
+            assert explorer.layout() == pytest.approx(layout, abs=0.5), "the page jumps"
             assert not re.search(r"Error|Exception|Warning", explorer.text())
             notebook.screenshot(f"explorer_{number}_{slider.name}", explorer.box)
 
             redrawn = explorer.settled()
             slider.press(*(BACK[key] for key in pressed))
-            assert explorer.settled() != redrawn
+            assert explorer.redrawn(redrawn)
+            if slider.value() == value:  # an end of the slider may have swallowed a key
+                assert explorer.settled() == first
             moved.add(slider.name)
     assert sliders <= moved
     assert notebook.complaints() == []

@@ -62,6 +62,10 @@ def test_import_changes_nothing_and_needs_no_ipywidgets():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_as_array_takes_bfloat16():
+    np.testing.assert_array_equal(as_array(torch.full((2,), 0.5, dtype=torch.bfloat16)), [0.5, 0.5])
+
+
 def test_as_array_takes_tensors_that_require_gradients():
     np.testing.assert_array_equal(as_array(torch.ones(2, 2, requires_grad=True)), np.ones((2, 2)))
 

@@ -6,6 +6,7 @@ import torch
 from lacbook.viz import phase_colors, plot_posterior, plot_similarity, plot_table
 from lacbook.viz.tables import draw_path, route
 
+PICTURES = np.zeros((17, 8, 8, 3), dtype=np.uint8)
 TABLE = np.array([[1.0, -np.inf, 0.25, 2.0], [0.5, 3.0, -0.01, 1.0], [0.0, 0.0, 1.0, 4.0]])
 
 
@@ -47,6 +48,7 @@ def test_many_to_one_paths_are_drawn_straight():
         [2, 2],
         [2, 3],
     ]
+    assert route(np.array([(0, 0), (3, 0)]))[0].tolist() == [[0, 0], [2, 0], [3, 0]]
 
 
 def test_large_tables_have_no_numbers_but_a_path():
@@ -79,6 +81,23 @@ def test_given_limits_make_colours_comparable(plot):
 
 
 @pytest.mark.parametrize("plot", [plot_posterior, plot_similarity])
+def test_phase_strips_have_the_colours_of_their_phases(plot):
+    phases = np.array([0, 1, -1]), np.array([0, 1, 2, 3])
+    ax = plot(np.zeros((3, 4)), phases=phases)
+    strips = {image.get_extent()[0] < -0.6: image for image in ax.images if image.get_array().shape[-1] == 3}
+    np.testing.assert_array_equal(strips[True].get_array()[:, 0], [*phase_colors(4)[:2], np.ones(3)])
+    np.testing.assert_array_equal(strips[False].get_array()[0], phase_colors(4))
+    for image in strips.values():
+        left, right, *rest = image.get_extent()
+        assert ax.get_xlim()[0] <= left < right <= ax.get_xlim()[1]
+        assert ax.get_ylim()[1] <= min(rest) < max(rest) <= ax.get_ylim()[0]
+    plot(np.zeros((2, 2)), phases=(np.full(2, -1), np.full(2, -1)))  # no action in either
+    for wrong in (-2, 0.5, np.nan):
+        with pytest.raises(ValueError, match="phases must be whole numbers from -1"):
+            plot(np.zeros((2, 2)), phases=(np.array([wrong, 0]), np.array([0, 1])))
+
+
+@pytest.mark.parametrize("plot", [plot_posterior, plot_similarity])
 def test_colour_bar_can_be_left_away(plot):
     _, axes = plt.subplots(1, 2)
     assert len(plot(np.eye(3), ax=axes[0]).child_axes) == 1
@@ -97,6 +116,8 @@ def test_frames_stand_beside_their_rows_and_columns(coded):
         assert image.get_array()[0, 0, 0] == (row if column == -1 else column)
         low, high = image.get_extent()[0], image.get_extent()[1]
         assert ax.get_xlim()[0] <= low < high <= ax.get_xlim()[1]
+        low, high = sorted(image.get_extent()[2:])
+        assert ax.get_ylim()[1] <= low < high <= ax.get_ylim()[0]
 
 
 @pytest.mark.parametrize(
@@ -105,11 +126,18 @@ def test_frames_stand_beside_their_rows_and_columns(coded):
         ({"table": np.zeros(3)}, "table must have shape"),
         ({"table": TABLE, "rows": "AB"}, "rows has 2 labels, the table has 3"),
         ({"table": TABLE, "path": [(0, 4)]}, "path leaves"),
-        ({"table": TABLE, "frames": (np.zeros((3, 8, 8, 3)), np.zeros((5, 8, 8, 3)))}, "table is 3 x 4"),
+        ({"table": np.zeros((0, 3))}, "table must have shape"),
+        ({"table": TABLE, "limits": (2, -4)}, "limits must be two numbers"),
+        ({"table": TABLE, "limits": (0, np.nan)}, "limits must be two numbers"),
+        ({"table": TABLE, "path": [(0.7, 0.2)]}, "whole numbers"),
+        ({"table": TABLE, "path": [(0, 1, 2), (1, 2, 3)]}, "whole numbers"),
         (
-            {"table": np.zeros((1, 17)), "frames": (np.zeros((1, 8, 8, 3)), np.zeros((17, 8, 8, 3)))},
-            "at most",
+            {"table": TABLE, "frames": (PICTURES[:3], PICTURES[:5])},
+            "frames has 3 and 5 pictures, table is 3 x 4",
         ),
+        ({"table": TABLE, "frames": (PICTURES[:3] * 1.0, PICTURES[:4])}, "frames must be uint8"),
+        ({"table": TABLE, "frames": PICTURES[None, :3]}, "frames has 3 pictures"),
+        ({"table": np.zeros((1, 17)), "frames": (PICTURES[:1], PICTURES)}, "at most"),
     ],
 )
 def test_bad_tables_are_refused(arguments, message):

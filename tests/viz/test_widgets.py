@@ -1,17 +1,20 @@
 import io
+import itertools
 import re
 import types
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from lacbook import smith_waterman, soft_smith_waterman
 from lacbook.viz import side_by_side
 from lacbook.viz.frames import playback
+from lacbook.viz.style import PATH
 
 ipywidgets = pytest.importorskip("ipywidgets")
-widgets = pytest.importorskip("lacbook.viz.widgets")
+from lacbook.viz import widgets  # noqa: E402 - needs ipywidgets
 
 
 @pytest.fixture
@@ -62,6 +65,7 @@ def test_each_slider_changes_picture_and_text_and_back(box):
     height, width = pixels(picture).shape[:2]
     assert (picture.layout.width, picture.layout.height) == (f"{width}px", f"{height}px")
     assert width <= 750
+    assert float(text.layout.min_height.removesuffix("em")) > 4  # room for an error, so that the page stays
     for slider in sliders:
         start, before, said = slider.value, picture.value, text.value
         slider.value = slider.max if isinstance(slider, ipywidgets.IntSlider) else 3.0
@@ -77,7 +81,7 @@ def test_sliders_can_be_read_and_used_by_keyboard(box):
     sliders, _, picture = parts(box)
     for slider in sliders:
         assert slider.readout
-        assert slider.style.description_width == "initial"
+        assert slider.style.description_width in ("initial", "15em")  # never cut
         assert slider.layout.width == picture.layout.width
         floats = not isinstance(slider, ipywidgets.IntSlider)
         assert ("similarity" in slider.description) == floats  # the unit
@@ -205,23 +209,57 @@ def test_frame_browser_without_matches(frames):
     assert picture.value != before
 
 
-def test_errors_reach_the_reader_and_the_slider_recovers(similarity, monkeypatch):
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError, IndexError])
+def test_errors_reach_the_reader_and_the_slider_recovers(similarity, monkeypatch, kind):
     def picky(values, gap_open, gap_extend):
         if gap_open > 2:
-            raise ValueError("gap_open <too large>")
+            raise kind("gap_open <too large>")
         return types.SimpleNamespace(score=1.0, path=lambda: [(0, 0)])
 
     monkeypatch.setattr(widgets.alignment, "smith_waterman", picky)
     (slider, _), text, picture = parts(widgets.gap_explorer(similarity))
     before, said = picture.value, text.value
     slider.value = 3.0
-    assert "ValueError" in text.value
+    assert kind.__name__ in text.value
     assert "&lt;too large&gt;" in text.value
+    assert "still the former" in text.value
     assert picture.value == before
     slider.value = 1.5
     assert text.value == said
-    with pytest.raises(ValueError, match="too large"):
+    with pytest.raises(kind, match="too large"):
         widgets.gap_explorer(similarity, gap_open=3.0)
+
+
+def test_the_first_path_does_not_stay_in_the_picture(similarity):
+    def path_pixels(picture):
+        return np.count_nonzero(np.abs(pixels(picture) - np.array(to_rgb(PATH)) * 255).sum(2) < 60)
+
+    sliders, _, picture = parts(widgets.gap_explorer(similarity, gap_open=0.5, gap_extend=0.25))
+    long = path_pixels(picture)
+    sliders[0].value = 4.0  # half as many matches
+    assert 0 < path_pixels(picture) < 0.7 * long
+    assert (
+        path_pixels(widgets.temperature_explorer(similarity, gap_open=0.5, gap_extend=0.25).children[-1]) > 50
+    )
+
+
+@pytest.mark.parametrize("explorer", ["gap", "temperature"])
+def test_redraw_at_64_frames(benchmark, explorer):
+    """How long a reader waits for a new picture; shown, not asserted."""
+    rng = np.random.default_rng(0)
+    similarity = rng.normal(-0.5, 1.0, (64, 64)) + 3 * np.eye(64)
+    videos = tuple(rng.integers(0, 256, (64, 96, 96, 3), dtype=np.uint8) for _ in "AB")
+    if explorer == "gap":
+        slider, *_ = widgets.gap_explorer(similarity, frames=videos).children
+    else:
+        slider, *_ = widgets.temperature_explorer(similarity, gap_open=1.0, gap_extend=0.3).children
+    values = itertools.cycle((1.5, 0.5))
+    benchmark.pedantic(lambda: setattr(slider, "value", next(values)), rounds=5, iterations=1)
+    assert slider.value == 1.5
+
+
+def hotter(similarity, **ends):
+    return widgets.temperature_explorer(similarity, gap_open=1, gap_extend=1, **ends)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +273,26 @@ def test_errors_reach_the_reader_and_the_slider_recovers(similarity, monkeypatch
             "temperature is 0",
         ),
         (lambda s, a, b: widgets.temperature_explorer(s, gap_open=np.nan, gap_extend=1), "gap_open"),
+        (lambda s, a, b: hotter(s, coldest=0), "coldest must be above 0 and finite, got 0"),
+        (
+            lambda s, a, b: hotter(s, coldest=10, hottest=0.01),
+            "hottest must be above 10 and finite, got 0.01",
+        ),
+        (lambda s, a, b: hotter(s, hottest=np.inf), "hottest must be above 0.01 and finite, got inf"),
+        (lambda s, a, b: widgets.gap_explorer(s, largest=0), "largest must be above 0 and finite, got 0"),
+        (
+            lambda s, a, b: widgets.gap_explorer(s, largest=np.nan),
+            "largest must be above 0 and finite, got nan",
+        ),
+        (
+            lambda s, a, b: widgets.gap_explorer(s, frames=(a, b), fps=0),
+            "fps must be one or two numbers above 0",
+        ),
+        (lambda s, a, b: widgets.frame_browser(a, b, [], fps=(1, 2, 3)), "fps must be one or two numbers"),
+        (
+            lambda s, a, b: widgets.frame_browser(a, b, [], height=0),
+            "height must be a whole number of pixels",
+        ),
         (lambda s, a, b: widgets.frame_browser(a, b, [(0, 10)]), "path leaves the 8 x 10"),
         (lambda s, a, b: widgets.frame_browser(a[0], b, []), "frames_a must be uint8"),
     ],
