@@ -42,7 +42,7 @@ def use_theme(*, photos: bool = False) -> None:
     Parameters
     ----------
     photos : bool, default False
-        Keep the notebook's figures as JPEG: those full of video frames take a quarter of the bytes.
+        Keep the notebook's figures as JPEG: those full of video frames take far fewer bytes.
 
     Raises
     ------

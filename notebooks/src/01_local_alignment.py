@@ -98,7 +98,7 @@ print("whole numbers from", S.min(), "to", S.max())
 # frames at its sides. Rows are frames of A, columns are frames of B.
 
 # %%
-_, ax = plt.subplots(figsize=(6.6, 6.2), layout="constrained")
+_, ax = plt.subplots(figsize=(6.0, 5.6), layout="constrained")
 plot_table(S, frames=(a.values, b.values), ax=ax)
 _ = ax.set_title("S: how alike are frame i of A and frame j of B?")
 
@@ -275,7 +275,7 @@ print(path)
 assert score_of(path, S, gap) == H.max()
 
 # %%
-_, ax = plt.subplots(figsize=(6.6, 6.2), layout="constrained")
+_, ax = plt.subplots(figsize=(6.0, 5.6), layout="constrained")
 plot_table(H[1:, 1:], path=path, frames=(a.values, b.values), ax=ax)
 _ = ax.set_title(f"H and the best local alignment, score {H.max():.0f}")
 
@@ -409,7 +409,7 @@ print({i for i, _ in path_dtw} == set(range(N)) and {j for _, j in path_dtw} == 
 
 # %%
 paths = {"Smith-Waterman (local)": path, "Needleman-Wunsch (global)": path_nw, "DTW (global)": path_dtw}
-fig, axes = plt.subplots(1, 3, figsize=(10, 3.5), layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
 for ax, (name, found) in zip(axes, paths.items(), strict=True):
     plot_table(S, path=found, ax=ax)
     ax.set_title(name)
@@ -462,7 +462,7 @@ print("joints:", longer.shape, " S:", S_longer.shape)
 # %%
 ways = {"Smith-Waterman": walk_back(fill(S_longer, gap), S_longer, gap)}
 ways["DTW"] = walk_back_dtw(dtw(3 - S_longer))
-_, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+_, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
 for ax, (name, way) in zip(axes, ways.items(), strict=True):
     plot_table(S_longer, path=way, ax=ax)
     ax.set_title(f"{name}: {sum(j < 3 for _, j in way)} pairs with the jumping jack")

@@ -210,7 +210,7 @@ print("D, Ix, Iy:", D.shape, Ix.shape, Iy.shape, " V =", D.max())
 # several ways end in the same 16.
 
 # %%
-fig, axes = plt.subplots(3, 1, figsize=(7, 11.4), layout="constrained")
+fig, axes = plt.subplots(3, 1, figsize=(6, 9.8), layout="constrained")
 for ax, (name, table) in zip(axes, {"D": D, "Ix": Ix, "Iy": Iy}.items(), strict=True):
     plot_table(table[1:, 1:], ax=ax)
     ax.set_title(name)

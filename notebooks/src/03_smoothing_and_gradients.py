@@ -131,7 +131,7 @@ for t in (0.01, 0.1, 1.0, 10.0):
 
 # %%
 x = np.linspace(-3, 3, 121)
-_, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+_, axes = plt.subplots(1, 2, figsize=(8, 2.7), layout="constrained")
 for t in (0.05, 0.5, 1.0, 2.0):
     axes[0].plot(x, [smax([0, v], t) for v in x], label=f"t = {t}")
     axes[1].plot(x, [shares([0, v], t)[1] for v in x])
@@ -467,7 +467,7 @@ _ = axes[0].legend()
 
 # %%
 clip_a, clip_b, S_full = squat_pair(step=1)
-_, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
+_, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
 for ax, t in zip(axes, (0.1, 1.0, 5.0), strict=True):
     soft = soft_smith_waterman(S_full, 1.0, 0.3, temperature=t)
     path_full = smith_waterman(S_full, 1.0, 0.3).path()
