@@ -519,9 +519,9 @@ print(len(pairs), "pairs; means:")
 pd.DataFrame(means, index=columns).T.round(2)
 
 # %% [markdown]
-# An honest table. Needleman-Wunsch is worse in both columns. DTW finds the most squat frames, since it
-# matches every frame with something, and the price is in the other column: most of what it says is wrong. But
-# the local alignment is no wonder either. Less than half of its matches are right. Why?
+# An honest table. The local alignment beats Needleman-Wunsch in both columns. DTW finds the most squat
+# frames, since it matches every frame with something, and the price is in the other column: most of what it
+# says is wrong. But the local alignment is no wonder either. Less than half of its matches are right. Why?
 
 # %% [markdown]
 # ## 7. Local needs a zero
