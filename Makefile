@@ -37,7 +37,7 @@ demo: install
 	$(SHORT_SPIN) $(BIN)/lacbook demo --out runs/demo
 
 test: install
-	$(ONE_THREAD) $(BIN)/pytest -n 2 -m "not slow and not browser" --nbmake tests $(QUICK_NOTEBOOKS)
+	$(ONE_THREAD) $(BIN)/pytest -n 2 --benchmark-disable -m "not slow and not browser" --nbmake tests $(QUICK_NOTEBOOKS)
 
 slow: install
 	$(SHORT_SPIN) $(BIN)/pytest -m "slow and not browser" tests

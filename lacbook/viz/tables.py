@@ -203,6 +203,22 @@ def _colorbar(ax: Axes, image: AxesImage, **options: Any) -> None:
     bar.outline.set_visible(False)
 
 
+def _finish_matrix(
+    ax: Axes,
+    shape: tuple[int, int],
+    phases: tuple[ArrayLike, ArrayLike] | None,
+    path: ArrayLike | None,
+) -> Axes:
+    """What goes around and on top of every matrix of two videos: phases, path, limits and labels."""
+    n, m = shape
+    left, top = _phase_strips(ax, phases, n, m)
+    if path is not None:
+        draw_path(ax, path, shape)
+    ax.set(xlim=(left, m - 0.5), ylim=(n - 0.5, top), xlabel="frame of B", ylabel="frame of A")
+    ax.spines[:].set_visible(False)
+    return ax
+
+
 def plot_similarity(
     similarity: ArrayLike,
     *,
@@ -261,7 +277,6 @@ def plot_similarity(
         veil = np.sqrt(np.clip(mass / max(mass.max(), 1e-12), 0, 1))  # root: small probabilities show, too
         color = np.broadcast_to(to_rgb(INK), (n, m, 3))
         ax.imshow(np.dstack([color, 0.8 * veil]), aspect="auto", zorder=2, label="posterior")
-    left, top = _phase_strips(ax, phases, n, m)
     if events is not None:
         rows, cols = (as_array(event) for event in events)
         dotted: dict[str, Any] = {"color": INK, "lw": 0.8, "ls": (0, (1, 3)), "zorder": 3}
@@ -278,11 +293,7 @@ def plot_similarity(
             "zorder": 5,
         }
         ax.plot(cols[:both], rows[:both], label="key events", **ring)
-    if path is not None:
-        draw_path(ax, path, (n, m))
-    ax.set(xlim=(left, m - 0.5), ylim=(n - 0.5, top), xlabel="frame of B", ylabel="frame of A")
-    ax.spines[:].set_visible(False)
-    return ax
+    return _finish_matrix(ax, values.shape, phases, path)
 
 
 def plot_posterior(
@@ -315,16 +326,10 @@ def plot_posterior(
         Shapes disagree, or the path leaves the matrix.
     """
     mass = as_matrix(posterior, "posterior")
-    n, m = mass.shape
     if ax is None:
         _, ax = plt.subplots(figsize=(6.2, 5.2), layout="constrained")
     image = ax.imshow(mass, cmap=POSTERIOR, norm=PowerNorm(0.5, 0.0, 1.0), aspect="auto")
     if colorbar:
         ticks = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1]
         _colorbar(ax, image, label="posterior probability of a match", ticks=ticks, format="{x:g}")
-    left, top = _phase_strips(ax, phases, n, m)
-    if path is not None:
-        draw_path(ax, path, (n, m))
-    ax.set(xlim=(left, m - 0.5), ylim=(n - 0.5, top), xlabel="frame of B", ylabel="frame of A")
-    ax.spines[:].set_visible(False)
-    return ax
+    return _finish_matrix(ax, mass.shape, phases, path)

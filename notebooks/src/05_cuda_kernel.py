@@ -413,7 +413,7 @@ for ax, T in zip(axes, (8, 4), strict=True):
     who = cuda.to_device(np.zeros((N, M), dtype=np.int64))
     sign[1, T](who)
     palette = ListedColormap([f"C{k}" for k in range(8)])
-    image = ax.imshow(who.copy_to_host(), cmap=palette, vmin=-0.5, vmax=7.5)
+    image = ax.imshow(who.copy_to_host(), cmap=palette, vmin=-0.5, vmax=7.5, alpha=0.5)
     for i, j in np.ndindex(N, M):
         ax.text(j, i, i + j, ha="center", va="center", color=INK, weight="bold")
     ax.set(title=f"{T} threads", xlabel="j", ylabel="i", xticks=range(M), yticks=range(N))
