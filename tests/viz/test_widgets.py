@@ -247,7 +247,9 @@ def test_the_first_path_does_not_stay_in_the_picture(similarity):
 def test_redraw_at_64_frames(benchmark, explorer):
     """How long a reader waits for a new picture; shown, not asserted."""
     rng = np.random.default_rng(0)
-    similarity = rng.normal(-0.5, 1.0, (64, 64)) + 3 * np.eye(64)
+    similarity = rng.normal(-0.5, 1.0, (64, 64))
+    similarity[:28, :28] += 3 * np.eye(28)
+    similarity[28:, 36:] += 3 * np.eye(36, 28)  # after a gap, so that the path depends on its price
     videos = tuple(rng.integers(0, 256, (64, 96, 96, 3), dtype=np.uint8) for _ in "AB")
     if explorer == "gap":
         box = widgets.gap_explorer(similarity, frames=videos)
