@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -66,6 +66,32 @@ def plot_learning_curves(log: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         axes[1].spines["right"].set_visible(True)
     ax.legend(handles=lines, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(lines), fontsize="small")
     return ax
+
+
+def live_learning_curves() -> Callable[[pd.DataFrame], None]:
+    """Learning curves that grow while a notebook trains: ``fit(..., on_epoch=live_learning_curves())``.
+
+    Returns
+    -------
+    callable
+        Takes the log and draws it as `plot_learning_curves` does, in one output that every later call
+        replaces.
+    """
+    from IPython.display import display  # not there without Jupyter
+
+    shown = None
+
+    def draw(log: pd.DataFrame) -> None:
+        nonlocal shown
+        with theme():
+            figure = Figure(figsize=(7, 3.6), layout="constrained")
+            plot_learning_curves(log, ax=figure.add_subplot())
+            if shown is None:
+                shown = display(figure, display_id=True)
+            else:
+                shown.update(figure)
+
+    return draw
 
 
 def _panel(ax: Axes, values: pd.DataFrame, methods: Sequence[str], lower_is_better: bool) -> None:

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lacbook.viz import plot_learning_curves, plot_metrics
+from lacbook.viz import live_learning_curves, plot_learning_curves, plot_metrics
 from lacbook.viz.style import ACCENT, MUTED
 
 
@@ -74,3 +74,28 @@ def test_metrics_can_be_chosen(table):
         plot_metrics(table, metrics=["speed"])
     with pytest.raises(ValueError, match=r"lacks the columns \['metric'\]"):
         plot_metrics(table.drop(columns="metric"))
+
+
+def test_live_curves_are_one_output_that_is_replaced(monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, figure):
+            shown.append(("update", figure))
+
+    def display(figure, *, display_id):
+        assert display_id is True
+        shown.append(("display", figure))
+        return Handle()
+
+    monkeypatch.setattr("IPython.display.display", display)
+    draw = live_learning_curves()
+    log = pd.DataFrame({"epoch": [0, 1, 2], "loss": [3.0, 2.0, 1.0], "margin": [0.5, 0.4, 0.3]})
+    for epochs in (1, 2, 3):
+        draw(log[:epochs])
+    assert [how for how, _ in shown] == ["display", "update", "update"]
+    for epochs, (_, figure) in enumerate(shown, start=1):
+        losses, learned = figure.axes
+        assert losses.lines[0].get_ydata().tolist() == log["loss"][:epochs].tolist()
+        assert learned.lines[0].get_ydata().tolist() == log["margin"][:epochs].tolist()
+    assert plt.get_fignums() == []
