@@ -18,7 +18,8 @@ from lacbook.losses.gap_penalties import PENALTIES
 from lacbook.losses.lac import LOCAL_TERMS
 from lacbook.models.encoder import EncoderConfig
 
-LOSSES = ("lac", "scl")
+OWN = "own"
+LOSSES = ("lac", "scl", OWN)
 ALIGNMENT = ("temperature", "gap_open", "gap_extend")
 
 
@@ -41,7 +42,8 @@ class TrainConfig:
     size : int
         Height and width of the frames that the encoder sees, pixels.
     loss : str
-        lac, or scl for its contrastive part alone.
+        lac, or scl for its contrastive part alone; own is what `lacbook.train.fit` calls a module that it was
+        given.
     local : str
         LAC's local term: structured (likelihood of the true alignment) or posterior (cross-entropy of the
         alignment's probabilities with a Gaussian in time).

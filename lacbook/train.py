@@ -6,8 +6,9 @@ import dataclasses
 import math
 import pickle
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from lacbook.config import TrainConfig
+from lacbook.config import OWN, TrainConfig
 from lacbook.data.clips import Clip
 from lacbook.data.sampling import SHORTEST_CLIP, TwoViews, collate
 from lacbook.data.transforms import augmentation
@@ -26,18 +27,31 @@ from lacbook.losses.lac import LACLoss
 from lacbook.losses.scl import SCLLoss
 from lacbook.models.encoder import VideoEncoder
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CONFIG, LOG, STATE, WEIGHTS = "config.yaml", "metrics.csv", "state.pt", "model.safetensors"
+EVENTS = "events.out.tfevents.*"  # as TensorBoard names its files
 
 
 class Learner(nn.Module):
-    """The encoder and the loss as one module, so that what either learns is saved and clipped alike."""
+    """The encoder and the loss as one module, so that what either learns is saved and clipped alike.
 
-    def __init__(self, config: TrainConfig, pose_dim: int | None) -> None:
+    Parameters
+    ----------
+    config : TrainConfig
+    pose_dim : int, optional
+        Numbers in a pose; None for frames.
+    loss : Module, optional
+        Where `config` says ``own``. Without it the encoder can embed, and not learn.
+    """
+
+    def __init__(self, config: TrainConfig, pose_dim: int | None, loss: nn.Module | None = None) -> None:
         super().__init__()
         self.encoder = VideoEncoder(
             dataclasses.replace(config.encoder, frame_encoder=config.frame_encoder), pose_dim
         )
-        self.loss: nn.Module = SCLLoss()
+        self.loss = SCLLoss() if config.loss == "scl" else loss
         if config.loss == "lac":
             self.loss = LACLoss(
                 local=config.local,
@@ -60,7 +74,22 @@ class Learner(nn.Module):
             )
         z_u, z_v = z.chunk(2)
         steps_u, steps_v = steps.chunk(2)
-        return self.loss(z_u, z_v, steps_u, steps_v, torch.stack(lengths.chunk(2), dim=1))
+        assert self.loss is not None
+        parts = self.loss(z_u, z_v, steps_u, steps_v, torch.stack(lengths.chunk(2), dim=1))
+        if not isinstance(parts, dict) or "loss" not in parts:
+            found = (
+                f"a dict of {', '.join(map(repr, parts))}"
+                if isinstance(parts, dict)
+                else type(parts).__name__
+            )
+            raise InputError(
+                f"loss: {type(self.loss).__name__} returned {found}; expected a dict with 'loss'"
+            )
+        for name, value in parts.items():
+            if not isinstance(value, Tensor) or value.numel() != 1:
+                found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+                raise InputError(f"loss: {name!r} is of {found}; expected a Tensor with a single number")
+        return parts
 
 
 def pose_dim(clips: list[Clip]) -> int | None:
@@ -72,6 +101,8 @@ def fit(
     config: TrainConfig,
     out: Path | str,
     *,
+    loss: nn.Module | None = None,
+    on_epoch: Callable[[pd.DataFrame], None] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     clips: list[Clip] | None = None,
@@ -82,8 +113,15 @@ def fit(
     ----------
     config : TrainConfig
     out : Path
-        Run folder: ``config.yaml``, ``metrics.csv`` (a row an epoch), ``state.pt`` (to resume from) and
-        ``model.safetensors`` (the weights).
+        Run folder: ``config.yaml``, ``metrics.csv`` (a row an epoch), the same for TensorBoard in
+        ``events.out.tfevents.*``, ``state.pt`` (to resume from) and ``model.safetensors`` (the weights).
+    loss : Module, optional
+        A loss of your own in place of the one that `config` names, trained along if it has parameters: takes
+        embeddings, steps and lengths of the views and returns named parts as `LACLoss.forward` does, of which
+        only ``loss`` has to be there. The run's configuration then says ``loss: own``.
+    on_epoch : callable, optional
+        Takes the log so far, a DataFrame like ``metrics.csv``, after each epoch, when that is already saved.
+        It stands in for the progress bar.
     resume : bool, default False
         Continue the run in `out`, exactly as if it had not stopped; start it where there is none.
     overwrite : bool, default False
@@ -100,10 +138,14 @@ def fit(
     ------
     InputError
         `out` holds a run and neither `resume` nor `overwrite` is given, or a run of another configuration;
-        the data are missing, broken or too short; the loss or the embeddings are no longer finite, in which
-        case `out` keeps the epochs before.
+        the data are missing, broken or too short; the loss returns something else than named numbers; the
+        loss or the embeddings are no longer finite, in which case `out` keeps the epochs before.
     """
     out = Path(out)
+    if loss is not None:
+        config = dataclasses.replace(config, loss=OWN)
+    elif config.loss == OWN:
+        raise InputError(f"loss: {OWN!r} stands for a module that Python code gives to fit; found none")
     if out.exists() and not out.is_dir():
         raise InputError(f"out: {out} is a file; expected a folder for the run")
     if any((out / name).exists() for name in (CONFIG, LOG, STATE, WEIGHTS)) and not overwrite:
@@ -128,7 +170,7 @@ def fit(
     if not train:
         raise InputError(f"data: no training clips in {config.data} at {config.root or 'the embedded data'}")
     torch.manual_seed(config.seed)
-    learner = Learner(config, pose_dim(train))
+    learner = Learner(config, pose_dim(train), loss)
     optimizer = torch.optim.Adam(learner.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     model, optimizer = fabric.setup(learner, optimizer)
     augment = fabric.to_device(
@@ -156,53 +198,53 @@ def fit(
     if overwrite:
         for name in (STATE, WEIGHTS, LOG):  # what resuming would trust goes first
             (out / name).unlink(missing_ok=True)
+        for events in out.glob(EVENTS):
+            events.unlink()
     config.save(out / CONFIG)
+    if first == config.epochs:
+        return out
+    import pandas as pd
+    from torch.utils.tensorboard import SummaryWriter
+
     progress = tqdm(
         range(first, config.epochs),
         initial=first,
         total=config.epochs,
         desc=f"train {config.loss}",
         unit="epoch",
+        disable=on_epoch is not None,
     )
-    for epoch in progress:
-        started = time.perf_counter()
-        # All that is random in an epoch follows from (seed, epoch): order, views, augmentation and dropout.
-        dataset.epoch = epoch
-        order.manual_seed(config.seed * 100_003 + epoch)
-        torch.manual_seed(config.seed * 100_003 + epoch)
-        model.train()
-        parts = []
-        for views, steps, lengths in loader:
-            result = model(augment(views), steps, lengths)
-            parts.append({name: value.item() for name, value in result.items()})
-            if not math.isfinite(loss := parts[-1]["loss"]):
-                raise InputError(f"the loss of epoch {epoch} is {loss}; a lower lr may help")
-            optimizer.zero_grad()
-            fabric.backward(result["loss"])
-            fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
-            optimizer.step()
-            schedule.step()
-        means = {name: sum(step[name] for step in parts) / len(parts) for name in parts[0]}
-        rows.append(
-            {
-                "epoch": epoch,
-                **means,
-                "lr": schedule.get_last_lr()[0],
-                "seconds": time.perf_counter() - started,
-            }
-        )
-        progress.set_postfix(loss=f"{means['loss']:.3f}")
-        _save(out, learner, optimizer, schedule, epoch + 1, rows)
+    # A resumed run logs the epoch it was stopped in anew; TensorBoard drops what it has from purge_step on.
+    with SummaryWriter(str(out), purge_step=first) as board:
+        for epoch in progress:
+            started = time.perf_counter()
+            # All that is random in an epoch follows from (seed, epoch): order, views, augmentation, dropout.
+            dataset.epoch = epoch
+            order.manual_seed(config.seed * 100_003 + epoch)
+            torch.manual_seed(config.seed * 100_003 + epoch)
+            means = _train_epoch(fabric, model, optimizer, schedule, loader, augment, config.clip_norm, epoch)
+            seconds = time.perf_counter() - started
+            rows.append({"epoch": epoch, **means, "lr": schedule.get_last_lr()[0], "seconds": seconds})
+            progress.set_postfix(loss=f"{means['loss']:.3f}")
+            for name in rows[-1].keys() - {"epoch"}:
+                board.add_scalar(name, rows[-1][name], epoch)
+            board.flush()
+            _save(out, learner, optimizer, schedule, epoch + 1, rows)
+            if on_epoch is not None:
+                on_epoch(pd.DataFrame(rows))
     return out
 
 
-def load_run(run: Path | str) -> tuple[TrainConfig, Learner]:
+def load_run(run: Path | str, *, loss: nn.Module | None = None) -> tuple[TrainConfig, Learner]:
     """Read a trained encoder, and what the loss learned, from a run folder.
 
     Parameters
     ----------
     run : Path
         Folder with ``config.yaml`` and ``model.safetensors``.
+    loss : Module, optional
+        Of a run with a loss of your own: gets back what it learned. Without it such a run has an encoder and
+        ``learner.loss`` is None.
 
     Returns
     -------
@@ -225,7 +267,9 @@ def load_run(run: Path | str) -> tuple[TrainConfig, Learner]:
     except (SafetensorError, OSError) as error:
         raise InputError(f"checkpoint: {path} is not a whole safetensors file ({error})") from error
     first_layer = weights.get("encoder.frames.layers.0.weight", torch.empty(0, 1))
-    learner = Learner(config, pose_dim=first_layer.shape[-1])
+    learner = Learner(config, first_layer.shape[-1], loss)
+    if learner.loss is None:
+        weights = {name: w for name, w in weights.items() if name.startswith("encoder.")}
     try:
         learner.load_state_dict(weights)
     except RuntimeError as error:
@@ -234,6 +278,32 @@ def load_run(run: Path | str) -> tuple[TrainConfig, Learner]:
             f"checkpoint: {path} holds weights of another configuration than {run / CONFIG} ({reason})"
         ) from error
     return config, learner.eval()
+
+
+def _train_epoch(
+    fabric: Any,
+    model: Any,
+    optimizer: Any,
+    schedule: Any,
+    loader: Any,
+    augment: nn.Module,
+    clip_norm: float,
+    epoch: int,
+) -> dict[str, float]:
+    """One pass over the clips; the mean of each part of the loss."""
+    model.train()
+    parts: list[dict[str, float]] = []
+    for views, steps, lengths in loader:
+        result = model(augment(views), steps, lengths)
+        parts.append({name: value.item() for name, value in result.items()})
+        if not math.isfinite(parts[-1]["loss"]):
+            raise InputError(f"the loss of epoch {epoch} is {parts[-1]['loss']}; a lower lr may help")
+        optimizer.zero_grad()
+        fabric.backward(result["loss"])
+        fabric.clip_gradients(model, optimizer, max_norm=clip_norm)
+        optimizer.step()
+        schedule.step()
+    return {name: sum(step[name] for step in parts) / len(parts) for name in parts[0]}
 
 
 def _save(
