@@ -15,7 +15,7 @@ from lacbook.data.puppet_motion import JOINTS
 from .style import INK, as_array, as_video
 
 SPACE = 0.06  # between neighbouring pictures, in widths of a picture
-LINE = 0.2  # for a line of text under a picture
+LINE = 0.22  # inches of room for a line of text under a picture
 # Of `lacbook.data.puppet_motion.JOINTS`: pairs of joints with a bone between them.
 PUPPET_EDGES = tuple(
     (JOINTS.index(a), JOINTS.index(b))
@@ -50,7 +50,7 @@ def plot_frame_grid(
     Parameters
     ----------
     rows : sequence of array_like of uint8 [C, H, W, 3]
-        One row of pictures each; rows may have different lengths and sizes, pictures have one width.
+        One row of pictures each. Rows may have different lengths; all pictures are drawn equally wide.
     names : sequence of str, optional
         What to write to the left of each row.
     captions : sequence of sequence of str, optional
@@ -78,11 +78,12 @@ def plot_frame_grid(
     for name, given in (("captions", captions), ("colors", colors)):
         if given is not None and (found := [len(row) for row in given]) != lengths:
             raise ValueError(f"{name} must fit the rows, of lengths {lengths}, got {found}")
-    line = LINE if captions is not None else SPACE
     heights = [video.shape[1] / video.shape[2] for video in videos]
-    width, height = max(lengths) * (1 + SPACE) - SPACE, sum(heights) + len(videos) * line
+    width = max(lengths) * (1 + SPACE) - SPACE
+    inches = min(9 / (width + 0.6), 2.0)  # of a picture, in a new figure
+    line = LINE / inches if captions is not None else SPACE
+    height = sum(heights) + len(videos) * line
     if ax is None:
-        inches = min(9 / (width + 0.6), 2.0)
         _, ax = plt.subplots(figsize=((width + 0.6) * inches, height * inches), layout="constrained")
     ax.set_axis_off()
     top = 0.0
@@ -91,7 +92,8 @@ def plot_frame_grid(
             left = c * (1 + SPACE)
             ax.imshow(frame, extent=(left, left + 1, top + high, top), interpolation="antialiased")
             if colors is not None and colors[r][c] is not None:
-                ax.add_patch(Rectangle((left, top), 1, high, fill=False, ec=colors[r][c], lw=3))
+                border = ax.add_patch(Rectangle((left, top), 1, high, fill=False, ec=colors[r][c], lw=6))
+                border.set_clip_path(border)  # its inner half only, so that neighbours stay apart
             if captions is not None:
                 ax.text(
                     left + 0.5, top + high + 0.03, captions[r][c], ha="center", va="top", fontsize="small"
@@ -116,7 +118,7 @@ def plot_poses(
     Parameters
     ----------
     poses : array_like [T, J, 2]
-        Joints of T poses, x to the right and y down, in any unit.
+        Joints of T poses, x to the right and y down, in any unit, to one scale. NaN is not drawn.
     edges : sequence of (int, int)
         Pairs of joints with a bone between them; of Puppets by default.
     captions : sequence of str, optional
@@ -133,15 +135,21 @@ def plot_poses(
     Raises
     ------
     ValueError
-        The poses have another shape, or captions or colors do not fit them.
+        The poses have another shape, or edges, captions or colors do not fit them.
     """
     joints = as_array(poses).astype(float)
     if joints.ndim != 3 or joints.shape[2] != 2 or not joints.size:
         raise ValueError(f"poses must have shape [T, J, 2] with T, J > 0, got {joints.shape}")
+    ends = [joint for edge in edges for joint in edge]
+    if ends and not 0 <= min(ends) <= max(ends) < joints.shape[1]:
+        raise ValueError(f"edges must join some of {joints.shape[1]} joints, got {min(ends)} to {max(ends)}")
     for name, given in (("captions", captions), ("colors", colors)):
         if given is not None and len(given) != len(joints):
             raise ValueError(f"{name} must be {len(joints)}, one a pose, got {len(given)}")
+    if not np.isfinite(joints).all(axis=2).any():
+        raise ValueError("poses must hold at least one joint that is not NaN")
     low, high = np.nanmin(joints, axis=(0, 1)), np.nanmax(joints, axis=(0, 1))
+    high = np.maximum(high, low + max(0.1 * (high - low).max(), 1e-6))  # of some size, even if all are level
     width, height = 1.1 * max(high[0] - low[0], (high[1] - low[1]) / 3), high[1] - low[1]
     if ax is None:
         inches = min(9 / (len(joints) * width), 2.2 / height)
