@@ -27,7 +27,7 @@ app, data_app = SubcommandApp(), SubcommandApp()
 def demo(config: Config = DEMO, out: Path = Path("runs/demo")) -> None:
     """Watch LAC learn to align the embedded Puppets videos, in a few minutes on a laptop.
 
-    Trains, prints the metrics beside the controls', and leaves in the run folder the checkpoint, metrics.csv,
+    Trains, prints the metrics beside the controls', and leaves in the run folder what train leaves there,
     evaluation.csv, embeddings.npz, figures, alignment.png and aligned.mp4. A run that is there is replaced.
 
     For example:
@@ -46,6 +46,8 @@ def demo(config: Config = DEMO, out: Path = Path("runs/demo")) -> None:
 @app.command
 def train(config: Config = TrainConfig(), *, out: Path, resume: bool = False) -> None:  # noqa: B008 - tyro shows it
     """Train an encoder and leave a run folder: config.yaml, metrics.csv, state.pt, model.safetensors.
+
+    The log is there for TensorBoard, too: tensorboard --logdir runs.
 
     For example:
       lacbook train --out runs/puppets

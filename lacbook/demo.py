@@ -9,7 +9,7 @@ from pathlib import Path
 from lacbook.data.clips import Clip
 from lacbook.errors import InputError
 from lacbook.files import whole_file
-from lacbook.train import CONFIG, LOG, TrainConfig, fit, load_run
+from lacbook.train import CONFIG, LOG, TrainConfig, fit, load_run, refuse_own
 
 
 def demo(config: TrainConfig, out: Path) -> None:
@@ -49,6 +49,7 @@ def demo(config: TrainConfig, out: Path) -> None:
         raise InputError(
             f"out: {out} holds files and no run; expected an empty folder, an earlier demo, or a new name"
         )
+    refuse_own(config)
     if config.modality != "frames":
         raise InputError("demo: shows videos; for poses use lacbook train and lacbook evaluate")
     print("1/4  decode the clips")

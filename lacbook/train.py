@@ -6,7 +6,7 @@ import dataclasses
 import math
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG, LOG, STATE, WEIGHTS = "config.yaml", "metrics.csv", "state.pt", "model.safetensors"
+OTHER_COLUMNS = ("epoch", "lr", "seconds")  # of the log, beside the parts of the loss
 EVENTS = "events.out.tfevents.*"  # as TensorBoard names its files
 
 
@@ -74,22 +75,39 @@ class Learner(nn.Module):
             )
         z_u, z_v = z.chunk(2)
         steps_u, steps_v = steps.chunk(2)
-        assert self.loss is not None
+        if self.loss is None:
+            raise InputError(f"loss: this run has one of its own ({OWN!r}), which was not given")
         parts = self.loss(z_u, z_v, steps_u, steps_v, torch.stack(lengths.chunk(2), dim=1))
-        if not isinstance(parts, dict) or "loss" not in parts:
-            found = (
-                f"a dict of {', '.join(map(repr, parts))}"
-                if isinstance(parts, dict)
-                else type(parts).__name__
-            )
-            raise InputError(
-                f"loss: {type(self.loss).__name__} returned {found}; expected a dict with 'loss'"
-            )
-        for name, value in parts.items():
-            if not isinstance(value, Tensor) or value.numel() != 1:
-                found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-                raise InputError(f"loss: {name!r} is of {found}; expected a Tensor with a single number")
+        _check_parts(parts, type(self.loss).__name__)
         return parts
+
+
+def _check_parts(parts: Any, name: str) -> None:
+    """Refuse what a loss called `name` returned unless it is named single numbers that can be logged."""
+    if not isinstance(parts, dict) or "loss" not in parts:
+        found = (
+            f"a dict of {', '.join(map(repr, parts))}" if isinstance(parts, dict) else type(parts).__name__
+        )
+        raise InputError(f"loss: {name} returned {found}; expected a dict with 'loss'")
+    for key, value in parts.items():
+        if not isinstance(key, str) or not key.isidentifier() or key in OTHER_COLUMNS:
+            others = ", ".join(OTHER_COLUMNS)
+            raise InputError(f"loss: a part is called {key!r}; expected a word other than {others}")
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(f"loss: {key!r} is of {found}; expected a Tensor with a single number")
+
+
+def refuse_own(config: TrainConfig) -> None:
+    """InputError if the configuration asks for a loss that only Python code can hand over."""
+    if config.loss == OWN:
+        raise InputError(f"loss: {OWN!r} stands for a module that Python code gives to fit; found none")
+
+
+def _check_module(loss: Any) -> None:
+    """Refuse a loss of one's own that is no module, such as its class or name."""
+    if loss is not None and not isinstance(loss, nn.Module):
+        raise InputError(f"loss: expected a torch Module, found {loss!r}")
 
 
 def pose_dim(clips: list[Clip]) -> int | None:
@@ -116,9 +134,10 @@ def fit(
         Run folder: ``config.yaml``, ``metrics.csv`` (a row an epoch), the same for TensorBoard in
         ``events.out.tfevents.*``, ``state.pt`` (to resume from) and ``model.safetensors`` (the weights).
     loss : Module, optional
-        A loss of your own in place of the one that `config` names, trained along if it has parameters: takes
-        embeddings, steps and lengths of the views and returns named parts as `LACLoss.forward` does, of which
-        only ``loss`` has to be there. The run's configuration then says ``loss: own``.
+        A loss of your own in place of the one that `config` names. It takes embeddings, steps and lengths of
+        the views and returns named parts as `LACLoss.forward` does, always the same ones; only ``loss`` has
+        to be among them. It is trained in place if it has parameters, so give every run a new one; parameters
+        and buffers are what is saved of it. The run's configuration says ``loss: own``, and not which.
     on_epoch : callable, optional
         Takes the log so far, a DataFrame like ``metrics.csv``, after each epoch, when that is already saved.
         It stands in for the progress bar.
@@ -137,24 +156,31 @@ def fit(
     Raises
     ------
     InputError
-        `out` holds a run and neither `resume` nor `overwrite` is given, or a run of another configuration;
+        `out` holds a run and neither `resume` nor `overwrite` is given, or both are, or a run of another
+        configuration;
         the data are missing, broken or too short; the loss returns something else than named numbers; the
         loss or the embeddings are no longer finite, in which case `out` keeps the epochs before.
     """
     out = Path(out)
+    _check_module(loss)
+    if resume and overwrite:
+        raise InputError("resume, overwrite: expected one of them, found both")
     if loss is not None:
         config = dataclasses.replace(config, loss=OWN)
-    elif config.loss == OWN:
-        raise InputError(f"loss: {OWN!r} stands for a module that Python code gives to fit; found none")
+    else:
+        refuse_own(config)
     if out.exists() and not out.is_dir():
         raise InputError(f"out: {out} is a file; expected a folder for the run")
     if any((out / name).exists() for name in (CONFIG, LOG, STATE, WEIGHTS)) and not overwrite:
         if not resume:
             raise InputError(
-                f"out: {out} already holds a run; give --resume to continue it, or another folder"
+                f"out: {out} already holds a run; give --resume (resume=True) to continue it, "
+                "or another folder"
             )
         _check_same_config(TrainConfig.load(out / CONFIG), config, out)
+    import pandas as pd
     from lightning_fabric import Fabric
+    from torch.utils.tensorboard import SummaryWriter
 
     try:
         fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
@@ -191,21 +217,18 @@ def fit(
             schedule.load_state_dict(state["schedule"])
             first, rows = state["epoch"], state["rows"]
         except (RuntimeError, OSError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).splitlines()[-1].strip()
             raise InputError(
                 f"out: {out / STATE} cannot be resumed from ({reason}); remove {out} to start afresh"
             ) from error
     if overwrite:
         for name in (STATE, WEIGHTS, LOG):  # what resuming would trust goes first
             (out / name).unlink(missing_ok=True)
-        for events in out.glob(EVENTS):
-            events.unlink()
     config.save(out / CONFIG)
     if first == config.epochs:
         return out
-    import pandas as pd
-    from torch.utils.tensorboard import SummaryWriter
-
+    for events in out.glob(EVENTS):  # written anew from the rows, so that no stopped run leaves a hole there
+        events.unlink()
     progress = tqdm(
         range(first, config.epochs),
         initial=first,
@@ -214,8 +237,9 @@ def fit(
         unit="epoch",
         disable=on_epoch is not None,
     )
-    # A resumed run logs the epoch it was stopped in anew; TensorBoard drops what it has from purge_step on.
-    with SummaryWriter(str(out), purge_step=first) as board:
+    with SummaryWriter(str(out)) as board:
+        for row in rows:
+            _show(board, row)
         for epoch in progress:
             started = time.perf_counter()
             # All that is random in an epoch follows from (seed, epoch): order, views, augmentation, dropout.
@@ -224,12 +248,12 @@ def fit(
             torch.manual_seed(config.seed * 100_003 + epoch)
             means = _train_epoch(fabric, model, optimizer, schedule, loader, augment, config.clip_norm, epoch)
             seconds = time.perf_counter() - started
+            if rows and means.keys() != (before := rows[0].keys() - set(OTHER_COLUMNS)):
+                raise InputError(_changed(epoch, means, before))
             rows.append({"epoch": epoch, **means, "lr": schedule.get_last_lr()[0], "seconds": seconds})
             progress.set_postfix(loss=f"{means['loss']:.3f}")
-            for name in rows[-1].keys() - {"epoch"}:
-                board.add_scalar(name, rows[-1][name], epoch)
-            board.flush()
             _save(out, learner, optimizer, schedule, epoch + 1, rows)
+            _show(board, rows[-1])
             if on_epoch is not None:
                 on_epoch(pd.DataFrame(rows))
     return out
@@ -243,7 +267,7 @@ def load_run(run: Path | str, *, loss: nn.Module | None = None) -> tuple[TrainCo
     run : Path
         Folder with ``config.yaml`` and ``model.safetensors``.
     loss : Module, optional
-        Of a run with a loss of your own: gets back what it learned. Without it such a run has an encoder and
+        For a run with a loss of your own: such a module, which gets back what it learned. Without it
         ``learner.loss`` is None.
 
     Returns
@@ -255,10 +279,14 @@ def load_run(run: Path | str, *, loss: nn.Module | None = None) -> tuple[TrainCo
     Raises
     ------
     InputError
-        A file is missing or broken, or the weights are those of another configuration.
+        A file is missing or broken, the weights are those of another configuration or loss, or `loss` is
+        given for a run that has none of its own.
     """
     run = Path(run)
     config = TrainConfig.load(run / CONFIG)
+    _check_module(loss)
+    if loss is not None and config.loss != OWN:
+        raise InputError(f"loss: {run} was trained with {config.loss}; a module is only for a run with {OWN}")
     path = run / WEIGHTS
     if not path.is_file():
         raise InputError(f"checkpoint: {path} is missing; expected the weights that `lacbook train` writes")
@@ -275,9 +303,10 @@ def load_run(run: Path | str, *, loss: nn.Module | None = None) -> tuple[TrainCo
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(
-            f"checkpoint: {path} holds weights of another configuration than {run / CONFIG} ({reason})"
+            f"checkpoint: {path} holds weights of another configuration than {run / CONFIG}"
+            f"{'' if loss is None else ', or of another loss than the one given'} ({reason})"
         ) from error
-    return config, learner.eval()
+    return config, learner.cpu().eval()
 
 
 def _train_epoch(
@@ -296,14 +325,35 @@ def _train_epoch(
     for views, steps, lengths in loader:
         result = model(augment(views), steps, lengths)
         parts.append({name: value.item() for name, value in result.items()})
+        if parts[-1].keys() != parts[0].keys():
+            raise InputError(_changed(epoch, parts[-1], parts[0]))
         if not math.isfinite(parts[-1]["loss"]):
             raise InputError(f"the loss of epoch {epoch} is {parts[-1]['loss']}; a lower lr may help")
+        if not result["loss"].requires_grad:
+            raise InputError("loss: 'loss' has no gradient; expected a Tensor computed from the embeddings")
         optimizer.zero_grad()
         fabric.backward(result["loss"])
-        fabric.clip_gradients(model, optimizer, max_norm=clip_norm)
+        try:
+            fabric.clip_gradients(model, optimizer, max_norm=clip_norm)
+        except RuntimeError as error:
+            raise InputError(f"the gradient of epoch {epoch} cannot be used ({error})") from error
         optimizer.step()
         schedule.step()
     return {name: sum(step[name] for step in parts) / len(parts) for name in parts[0]}
+
+
+def _changed(epoch: int, found: Iterable[str], expected: Iterable[str]) -> str:
+    """What to say of a loss whose parts are not always the same."""
+    now, before = (", ".join(sorted(names)) for names in (found, expected))
+    return f"loss: its parts in epoch {epoch} are {now}; expected {before} as before"
+
+
+def _show(board: Any, row: dict[str, float]) -> None:
+    """Hand a row of the log to TensorBoard, a curve a column."""
+    for name, value in row.items():
+        if name != "epoch":
+            board.add_scalar(name, value, int(row["epoch"]))
+    board.flush()
 
 
 def _save(
@@ -312,7 +362,7 @@ def _save(
     """Write weights, log and state after an epoch; the state last, for it is what resuming trusts."""
     with whole_file(out / WEIGHTS) as temporary:
         # Not save_file(), which leaves a file that only its owner may read.
-        weights = {name: w.detach().cpu().contiguous() for name, w in learner.state_dict().items()}
+        weights = {name: w.detach().cpu().clone().contiguous() for name, w in learner.state_dict().items()}
         temporary.write_bytes(save(weights))
     with whole_file(out / LOG) as temporary:
         lines = [",".join(rows[0])] + [",".join(f"{v:.6g}" for v in row.values()) for row in rows]

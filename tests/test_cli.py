@@ -13,7 +13,7 @@ import pytest
 
 from lacbook.cli import main
 from lacbook.data.video import read_video, write_video
-from lacbook.train import CONFIG, LOG, STATE, WEIGHTS
+from lacbook.train import CONFIG, EVENTS, LOG, STATE, WEIGHTS
 from lacbook.viz.frames import playback
 
 TINY = ["--dim", "32", "--hidden", "32", "--layers", "1", "--embedding-dim", "16"]
@@ -151,7 +151,9 @@ def test_resuming_a_finished_run_ends_well_and_changes_nothing(copied, capsys):
     run("train", *POSES, "--resume", "--out", copied)
     assert capsys.readouterr().out == f"trained: {copied}\n"
     assert snapshot(copied) == before
-    assert {path.name for path in before} == {CONFIG, LOG, STATE, WEIGHTS}
+    events = {path.name for path in before if path.match(EVENTS)}
+    assert {path.name for path in before} == {CONFIG, LOG, STATE, WEIGHTS, *events}
+    assert len(events) == 1
 
 
 @pytest.mark.parametrize("command", ["evaluate", "embed", "align"])

@@ -11,7 +11,7 @@ import pytest
 from lacbook.cli import main
 from lacbook.data.video import video_info
 from lacbook.evaluate import in_order
-from lacbook.train import TrainConfig
+from lacbook.train import EVENTS, TrainConfig
 
 TINY = ["--action", "squat", "--size", "32", "--view-length", "8", "--epochs", "1", "--batch-size", "16"]
 TINY += ["--dim", "32", "--hidden", "32", "--layers", "1", "--embedding-dim", "16", "--accelerator", "cpu"]
@@ -26,7 +26,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def files(folder):
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    """Names of all files but the one event file."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.match(EVENTS) for path in found) == 1
+    return {str(path.relative_to(folder)) for path in found if not path.match(EVENTS)}
 
 
 @pytest.mark.slow
@@ -71,4 +74,4 @@ def test_the_demo_spares_a_folder_of_something_else(tmp_path, capsys):
         main(["demo", *TINY, "--out", str(tmp_path)])
     assert stop.value.code == 2
     assert "holds files and no run" in capsys.readouterr().err
-    assert files(tmp_path) == {"notes.txt"}
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

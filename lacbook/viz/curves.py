@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .style import ACCENT, INK, MUTED, theme
 
@@ -61,6 +62,7 @@ def plot_learning_curves(log: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 column.index, column, dashes, marker=mark, lw=width, color=next(colors), label=label
             )
     ax.set(xlabel="epoch", ylabel="loss")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if groups[1]:
         axes[1].set_ylabel("learned penalty or margin (dashed)")
         axes[1].spines["right"].set_visible(True)
@@ -75,8 +77,14 @@ def live_learning_curves() -> Callable[[pd.DataFrame], None]:
     -------
     callable
         Takes the log and draws it as `plot_learning_curves` does, in one output that every later call
-        replaces.
+        replaces. Outside Jupyter it prints that there is a figure, and no more.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Jupyter is not installed.
     """
+    import matplotlib_inline.backend_inline  # noqa: F401 - shows figures that pyplot knows nothing of
     from IPython.display import display  # not there without Jupyter
 
     shown = None
@@ -86,7 +94,7 @@ def live_learning_curves() -> Callable[[pd.DataFrame], None]:
         with theme():
             figure = Figure(figsize=(7, 3.6), layout="constrained")
             plot_learning_curves(log, ax=figure.add_subplot())
-            if shown is None:
+            if shown is None:  # and it stays None outside Jupyter
                 shown = display(figure, display_id=True)
             else:
                 shown.update(figure)

@@ -135,19 +135,25 @@ def plot_poses(
     Raises
     ------
     ValueError
-        The poses have another shape, or edges, captions or colors do not fit them.
+        The poses have another shape or a joint at infinity, or edges, captions or colors do not fit them.
     """
     joints = as_array(poses).astype(float)
     if joints.ndim != 3 or joints.shape[2] != 2 or not joints.size:
         raise ValueError(f"poses must have shape [T, J, 2] with T, J > 0, got {joints.shape}")
-    ends = [joint for edge in edges for joint in edge]
-    if ends and not 0 <= min(ends) <= max(ends) < joints.shape[1]:
-        raise ValueError(f"edges must join some of {joints.shape[1]} joints, got {min(ends)} to {max(ends)}")
+    bones = np.array(edges if len(edges) else np.empty((0, 2), int))
+    if bones.ndim != 2 or bones.shape[1] != 2 or not np.issubdtype(bones.dtype, np.integer):
+        raise ValueError(f"edges must be pairs of joints, whole numbers, got {edges}")
+    if bones.size and not 0 <= bones.min() <= bones.max() < joints.shape[1]:
+        raise ValueError(
+            f"edges must join some of {joints.shape[1]} joints, got {bones.min()} to {bones.max()}"
+        )
+    if edges is PUPPET_EDGES and joints.shape[1] != len(JOINTS):
+        raise ValueError(f"edges: those of Puppets fit {len(JOINTS)} joints, got {joints.shape[1]}")
     for name, given in (("captions", captions), ("colors", colors)):
         if given is not None and len(given) != len(joints):
             raise ValueError(f"{name} must be {len(joints)}, one a pose, got {len(given)}")
-    if not np.isfinite(joints).all(axis=2).any():
-        raise ValueError("poses must hold at least one joint that is not NaN")
+    if np.isinf(joints).any() or np.isnan(joints).any(axis=2).all():
+        raise ValueError("poses must hold at least one joint that is not NaN, and none at infinity")
     low, high = np.nanmin(joints, axis=(0, 1)), np.nanmax(joints, axis=(0, 1))
     high = np.maximum(high, low + max(0.1 * (high - low).max(), 1e-6))  # of some size, even if all are level
     width, height = 1.1 * max(high[0] - low[0], (high[1] - low[1]) / 3), high[1] - low[1]
@@ -159,7 +165,7 @@ def plot_poses(
     for t, pose in enumerate(joints):
         shifted = pose - [low[0], 0] + [t * width, 0]
         color = INK if colors is None else colors[t]
-        for a, b in edges:
+        for a, b in bones:
             ax.plot(*shifted[[a, b]].T, color=color, lw=2, solid_capstyle="round")
         ax.plot(*shifted.T, "o", color=color, ms=2.5)
         if captions is not None:

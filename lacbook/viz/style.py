@@ -104,10 +104,12 @@ def as_matrix(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def as_video(frames: ArrayLike, name: str) -> NDArray[np.uint8]:
-    """Frames of a video, uint8 [T, H, W, 3] with T > 0."""
+    """Frames of a video, uint8 [T, H, W, 3], none of them 0."""
     video = as_array(frames)
-    if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8 or not len(video):
-        raise ValueError(f"{name} must be uint8 [T, H, W, 3] with T > 0, got {video.dtype} {video.shape}")
+    if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8 or not video.size:
+        raise ValueError(
+            f"{name} must be uint8 [T, H, W, 3] with T, H, W > 0, got {video.dtype} {video.shape}"
+        )
     return video
 
 

@@ -1,7 +1,9 @@
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
 
 from lacbook.viz import live_learning_curves, plot_learning_curves, plot_metrics
 from lacbook.viz.style import ACCENT, MUTED
@@ -97,5 +99,20 @@ def test_live_curves_are_one_output_that_is_replaced(monkeypatch):
     for epochs, (_, figure) in enumerate(shown, start=1):
         losses, learned = figure.axes
         assert losses.lines[0].get_ydata().tolist() == log["loss"][:epochs].tolist()
+        assert not losses.spines["top"].get_visible()  # the look of the course
         assert learned.lines[0].get_ydata().tolist() == log["margin"][:epochs].tolist()
     assert plt.get_fignums() == []
+
+
+def test_live_curves_are_pictures_in_a_fresh_notebook():
+    code = """
+import pandas as pd
+from lacbook.viz import live_learning_curves
+draw = live_learning_curves()
+for epochs in (1, 2):
+    draw(pd.DataFrame({"loss": [2.0, 1.0]})[:epochs])
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    NotebookClient(notebook).execute()
+    (output,) = notebook.cells[0].outputs
+    assert "image/png" in output["data"]

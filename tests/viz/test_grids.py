@@ -109,7 +109,7 @@ def test_a_line_of_text_fits_under_pictures_of_any_size(coded, columns):
     [
         ({"rows": []}, "at least one row"),
         ({"rows": [np.zeros((2, 4, 4, 3))]}, r"rows\[0\] must be uint8 \[T, H, W, 3\].*float64"),
-        ({"rows": [np.zeros((0, 4, 4, 3), np.uint8)]}, r"rows\[0\] must be uint8 .* T > 0"),
+        ({"rows": [np.zeros((0, 4, 4, 3), np.uint8)]}, r"rows\[0\] must be uint8 .* T, H, W > 0"),
         ({"names": ["one"]}, "names must be 2, one a row, got 1"),
         ({"captions": [["a", "b"]]}, r"captions must fit the rows, of lengths \[2, 3\], got \[2\]"),
         ({"captions": [["a"], ["b"] * 3]}, r"captions must fit .* got \[1, 3\]"),
