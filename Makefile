@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # `make notebooks NOTEBOOKS=notebooks/02*.ipynb` executes these only.
 NOTEBOOKS := notebooks/*.ipynb
-# Notebooks quick enough for `make test`; `make slow` executes all of them.
+# `make test` executes the notebooks that are quick enough, `make slow` the others.
 QUICK_NOTEBOOKS := $(wildcard notebooks/0[0-3]_*.ipynb)
+SLOW_NOTEBOOKS := $(filter-out $(QUICK_NOTEBOOKS), $(wildcard notebooks/*.ipynb))
 # One thread a process: pytest runs a process a core, and thread pools of several processes get in each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1
 # Threads of torch that wait for each other sleep soon; by default they spin for so long that training beside other
@@ -16,10 +17,10 @@ SHORT_SPIN := GOMP_SPINCOUNT=3000
 help:
 	@echo "make demo       train LAC on videos and watch it learn to align them (4 minutes)"
 	@echo "make test       all tests and the quick notebooks"
-	@echo "make slow       the tests that take longer, and every notebook"
-	@echo "make browser    the sliders in a real browser (Chromium); screenshots in build/screenshots"
+	@echo "make slow       the tests and notebooks that take longer"
+	@echo "make browser    sliders and live curves in a real browser (Chromium); screenshots in build/screenshots"
 	@echo "make lab        the course, in JupyterLab"
-	@echo "make notebooks  execute every notebook and store its outputs"
+	@echo "make notebooks  execute every notebook; store outputs, times and the README's map"
 	@echo "make lint       ruff and mypy"
 	@echo "make install    nothing but the installation, which every other target also does"
 	@echo "make clean      remove what was built; runs/ stays"
@@ -39,19 +40,21 @@ demo: install
 test: install
 	$(ONE_THREAD) $(BIN)/pytest -n 2 --benchmark-disable -m "not slow and not browser" --nbmake tests $(QUICK_NOTEBOOKS)
 
+# The notebooks one after the other, so that each has the machine to itself: their times follow.
 slow: install
-	$(SHORT_SPIN) $(BIN)/pytest -m "slow and not browser" tests
-	$(BIN)/pytest --nbmake notebooks/*.ipynb
+	$(ONE_THREAD) $(BIN)/pytest -n 2 --dist worksteal --benchmark-disable -m "slow and not browser" tests
+	$(SHORT_SPIN) $(BIN)/pytest --nbmake $(SLOW_NOTEBOOKS)
 
 browser: install
-	LACBOOK_SCREENSHOTS=build/screenshots $(BIN)/pytest -m browser tests/browser
+	$(SHORT_SPIN) LACBOOK_SCREENSHOTS=build/screenshots $(BIN)/pytest -m browser tests/browser
 
 lab: install
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 notebooks: install
 	$(BIN)/jupytext --quiet --sync notebooks/src/*.py
-	$(BIN)/python tools/execute_notebooks.py $(NOTEBOOKS)
+	$(BIN)/python tools/execute_notebooks.py --times docs/notebook_times.csv $(NOTEBOOKS)
+	$(BIN)/python tools/course_map.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -25,10 +25,16 @@ def write(path: Path, *code: str) -> Path:
     return path
 
 
+def write_times(path: Path) -> Path:
+    path.write_text("notebook,seconds\n0,7.5\n2,1000.0\n3,3.0\n")
+    return path
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """Four notebooks, the third of which fails; what they held before, and how the tool ended."""
-    folder = tmp_path_factory.mktemp("notebooks")
+    folder = tmp_path_factory.mktemp("course") / "notebooks"
+    folder.mkdir()
     paths = [
         write(folder / "1.ipynb", "import os", "print(os.path.basename(os.getcwd()))"),
         write(folder / "2.ipynb", "import ipywidgets", "ipywidgets.IntSlider(7)"),
@@ -36,7 +42,8 @@ def ran(tmp_path_factory):
         write(folder / "4.ipynb", "print('never reached')"),
     ]
     before = [path.read_bytes() for path in paths]
-    ended = subprocess.run([sys.executable, TOOL, *paths], capture_output=True, text=True)
+    command = [sys.executable, TOOL, *paths, "--times", write_times(folder.parent / "times.csv")]
+    ended = subprocess.run(command, capture_output=True, text=True)
     return paths, before, ended
 
 
@@ -84,3 +91,27 @@ def test_failure_stops_and_changes_nothing(ran):
     assert "ZeroDivisionError" in ended.stderr
     assert [path.read_bytes() for path in paths[2:]] == before[2:]
     assert sorted(paths[0].parent.iterdir()) == paths
+
+
+def test_only_times_of_what_ran_change(ran):
+    paths, _, ended = ran
+    header, *rows = (paths[0].parents[1] / "times.csv").read_text().splitlines()
+    assert header == "notebook,seconds"
+    times = dict(row.split(",") for row in rows)
+    assert list(times) == ["0", "1", "2", "3"], "of 4, which never ran, none"
+    assert (times["0"], times["3"]) == ("7.5", "3.0")
+    for number in (1, 2):
+        assert f"{number}.ipynb: {times[str(number)]} s" in ended.stdout
+        assert 0 < float(times[str(number)]) < 1000
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="only Linux can keep a program to some cores"
+)
+def test_times_are_those_of_two_cores(tmp_path):
+    path = write(tmp_path / "1.ipynb", "import os; print(len(os.sched_getaffinity(0)))")
+    cores = min(2, len(os.sched_getaffinity(0)))
+    command = [sys.executable, TOOL, path, "--times", tmp_path / "times.csv"]
+    subprocess.run(command, capture_output=True, check=True)
+    assert nbformat.read(path, as_version=4).cells[0].outputs[0].text == f"{cores}\n"
+    assert (tmp_path / "times.csv").read_text().startswith("notebook,seconds\n1,")

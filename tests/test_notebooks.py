@@ -102,10 +102,12 @@ def test_exercises_have_solutions(path):
     [pytest.param(p, marks=pytest.mark.slow if p.stem >= "04" else ()) for p in NOTEBOOKS],
     ids=lambda path: path.stem,
 )
-def test_exercises_are_open_until_solved(path):
+def test_exercises_are_open_until_solved(path, tmp_path):
     solutions = read_solutions(path)
     command = [sys.executable, "-m", "IPython", "--colors=NoColor", "-c", script(path, solutions)]
-    ran = subprocess.run(command, env={**os.environ, "MPLBACKEND": "agg"}, capture_output=True, text=True)
+    env = {**os.environ, "MPLBACKEND": "agg"}
+    # In a folder of its own, since notebooks store runs, and others look for runs to measure.
+    ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     verdicts = re.findall(r"^(not solved yet|solved)", ran.stdout, flags=re.MULTILINE)
     assert verdicts == ["solved", "not solved yet"] * len(solutions)

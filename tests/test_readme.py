@@ -61,13 +61,14 @@ def test_make_targets_exist():
 
 
 def test_links_lead_to_files():
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    found = re.findall(r"\]\(([^)]+)\)", README) + re.findall(r'src="([^"]+)"', README)
+    links = [link for link in found if not link.startswith("http")]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 def test_map_says_which_notebooks_are_here():
-    rows = re.findall(r"^\| (\d\d) \| (\w+) \|.*\| (here|to come) \|$", README, flags=re.MULTILINE)
+    rows = re.findall(r"^\|.*\| (\d\d) \| \[?(\w+)\b.*\| (here|to come) \|$", README, flags=re.MULTILINE)
     assert [number for number, _, _ in rows] == [f"{n:02}" for n in range(15)]
     here = {f"{number}_{name}" for number, name, status in rows if status == "here"}
     assert here == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}

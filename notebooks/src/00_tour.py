@@ -162,7 +162,7 @@ print(f"expected gaps opened {openings:.2f}, extended {extensions:.2f}")
 # Here is all of it in one figure. Compare the frames at the bottom with those that the clock paired in
 # section 1.
 
-# %%
+# %% tags=["thumbnail"]
 from lacbook.viz import plot_alignment
 
 figure = plot_alignment(

@@ -274,7 +274,7 @@ path = walk_back(H, S, gap)
 print(path)
 assert score_of(path, S, gap) == H.max()
 
-# %%
+# %% tags=["thumbnail"]
 _, ax = plt.subplots(figsize=(6.0, 5.6), layout="constrained")
 plot_table(H[1:, 1:], path=path, frames=(a.values, b.values), ax=ax)
 _ = ax.set_title(f"H and the best local alignment, score {H.max():.0f}")

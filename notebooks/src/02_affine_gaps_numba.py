@@ -326,7 +326,7 @@ print(len(tables) + 1, "paths are those of the package")
 # When several alignments are equally good, the first entry of `options` wins: a start, then $D$, then $I^x$,
 # then $I^y$. The package decides ties in the same order, or the check above would fail.
 
-# %%
+# %% tags=["thumbnail"]
 _, ax = plt.subplots(figsize=(7.4, 4.6), layout="constrained")
 plot_table(D[1:, 1:], path=path, frames=(a.values[squat], a.values[rest]), ax=ax)
 _ = ax.set_title("D and the best alignment of the puppet that rests")

@@ -400,7 +400,7 @@ print("gradients by S, gap_open and gap_extend:", *(tuple(tensor.grad.shape) for
 #
 # Here is the posterior of the two squats, from cold to hot.
 
-# %%
+# %% tags=["thumbnail"]
 temperatures = (0.05, 0.5, 1.5, 4.0)
 path = smith_waterman(S, go, ge).path()
 _, axes = plt.subplots(1, 4, figsize=(10, 3.3), layout="constrained")

@@ -285,7 +285,7 @@ def unskew(diagonals: Tensor, M: int) -> Tensor:
 line = pad(torch.arange(12).reshape(3, 4), (0, 3), value=-1).flatten()
 print(line.reshape(3, 7), line[: 3 * 6].reshape(3, 6), sep="\n")
 
-# %%
+# %% tags=["thumbnail"]
 _, (left, right) = plt.subplots(1, 2, figsize=(8, 4.6), layout="constrained")
 draw_cells(left, {(i, j): (i, j) for i, j in np.ndindex(4, 6)})
 left.set(title="the table", xticks=range(6), yticks=range(4), xlabel="j", ylabel="i")

@@ -141,7 +141,7 @@ def draw_block(ax, block):
     ax.text(5 * block + 1.95, -0.58, "shared memory", ha="center", va="center", color="white")
 
 
-# %%
+# %% tags=["thumbnail"]
 _, ax = plt.subplots(figsize=(8.5, 3.1), layout="constrained")
 for block in range(blocks):
     draw_block(ax, block)

@@ -13,7 +13,12 @@ import pytest
 from page import Lab
 from server import copy_course, jupyterlab
 
-NOTEBOOKS = ["02_affine_gaps_numba", "03_smoothing_and_gradients"]
+NOTEBOOKS = [
+    "02_affine_gaps_numba",
+    "03_smoothing_and_gradients",
+    "08_train_the_encoder",
+    "09_linear_probes",
+]
 QUIET = [
     "--no-sandbox",  # CI runs as root
     "--disable-gpu",

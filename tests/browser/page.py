@@ -17,6 +17,10 @@ RAN = f"""() => {{
     const prompts = [...document.querySelectorAll('{PROMPT}')].map(prompt => prompt.innerText);
     return prompts.some(text => /\\d/.test(text)) && !prompts.some(text => text.includes('*'));
 }}"""
+RUNNING = """cell => [
+    cell.querySelector('.jp-InputPrompt').innerText.includes('*'),
+    [...cell.querySelectorAll('.jp-OutputArea-output img')].map(image => image.src),
+]"""
 # What is drawn on the page, whatever the address of the image.
 PIXELS = """image => {
     const canvas = document.createElement('canvas');
@@ -58,10 +62,13 @@ class Notebook:
         self.choose("Edit", "Clear Outputs of All Cells")
         assert self.outputs() == []
 
-    def restart_and_run_all(self, *, seconds: float) -> None:
-        """Wait until the kernel rests: every cell has run, or one has failed and the rest will not run."""
+    def restart_and_run_all(self) -> None:
+        """Begin, and do not wait for the end."""
         self.choose("Run", "Restart Kernel and Run All Cells")
         self.page.get_by_role("button", name="Confirm Kernel Restart").click()
+
+    def wait_for_the_end(self, *, seconds: float) -> None:
+        """Wait until the kernel rests: every cell has run, or one has failed and the rest will not run."""
         self.page.wait_for_function(RAN, timeout=1000 * seconds)
         self.page.get_by_text(re.compile(r"^Python 3.* \| Idle$")).wait_for()
 
@@ -74,6 +81,10 @@ class Notebook:
 
     def cells_not_run(self) -> int:
         return sum(not re.search(r"\d", text) for text in self.page.locator(PROMPT).all_inner_texts())
+
+    def code_cell(self, code: str) -> CodeCell:
+        """The one cell whose code holds these words."""
+        return CodeCell(self.page.locator(".jp-CodeCell", has_text=code))
 
     def explorers(self) -> list[Explorer]:
         """Every output with sliders above a picture, from top to bottom."""
@@ -91,6 +102,31 @@ class Notebook:
         for number, top in enumerate(range(0, height, seen), start=1):
             panel.evaluate("(panel, top) => { panel.scrollTop = top; }", top)
             self.screenshot(f"page_{number:02}")
+
+
+class CodeCell:
+    """A cell that may still be running."""
+
+    def __init__(self, box: Locator) -> None:
+        self.box = box
+
+    def look(self) -> tuple[bool, list[str]]:
+        """At one moment: whether it waits or runs, and the pictures below it."""
+        busy, pictures = self.box.evaluate(RUNNING)
+        return busy, pictures
+
+    def live_pictures(self, count: int, *, seconds: float) -> list[str]:
+        """So many different states of the one picture that the cell shows and replaces while it runs."""
+        states: list[str] = []
+        deadline = time.monotonic() + seconds
+        while len(states) < count:
+            busy, pictures = self.look()
+            assert busy or not pictures, f"the cell ended after {len(states)} states of its picture"
+            assert len(pictures) <= 1, "pictures pile up"
+            assert time.monotonic() < deadline, f"{len(states)} states of the picture in {seconds:.0f} s"
+            states += [picture for picture in pictures if picture not in states]
+            time.sleep(0.1)
+        return states
 
 
 class Explorer:

@@ -17,13 +17,15 @@ BACK = {"ArrowRight": "ArrowLeft", "PageUp": "PageDown"}
     [
         ("02_affine_gaps_numba", {"gap_open", "gap_extend"}),
         ("03_smoothing_and_gradients", {"temperature"}),
+        ("09_linear_probes", {"step"}),
     ],
 )
 def test_sliders_redraw(lab, name, sliders):
     notebook = lab.open(name)
     notebook.screenshot("opened")
     notebook.clear_outputs()
-    notebook.restart_and_run_all(seconds=150)
+    notebook.restart_and_run_all()
+    notebook.wait_for_the_end(seconds=150)
     assert notebook.complaints() == []
     assert notebook.cells_not_run() == 0
     notebook.screenshots_of_everything()
