@@ -350,15 +350,15 @@ check(extra, lambda e: 0 < len(smith_waterman(similarity - e, gap_open, gap_exte
 # | 03 | smoothing_and_gradients | from the maximum to log-sum-exp; posterior = gradient | here |
 # | 04 | torch_op | the alignment as a PyTorch operator | here |
 # | 05 | cuda_kernel | one block for a pair, one barrier for a diagonal | here |
-# | 06 | videos_and_views | decoding, two views of a video, augmentations, poses | to come |
-# | 07 | lac_loss | the contrastive and the local term, and how penalties learn | to come |
-# | 08 | train_the_encoder | the transformer, training, checkpoints; what positions do | to come |
-# | 09 | linear_probes | probes, Kendall's tau, retrieval, and the controls | to come |
+# | 06 | videos_and_views | decoding, two views of a video, augmentations, poses | here |
+# | 07 | lac_loss | the contrastive and the local term, and how penalties learn | here |
+# | 08 | train_the_encoder | the transformer, training, checkpoints; what positions do | here |
+# | 09 | linear_probes | probes, Kendall's tau, retrieval, and the controls | here |
 # | 10 | comparing_losses | six losses in one harness, with seeds | to come |
 # | 11 | weak_supervision | pairs across videos | to come |
 # | 12 | controllable_augmentations | local clips and the global video | to come |
 # | 13 | your_own_videos | embed, align, export, play side by side | to come |
-# | 14 | reproduction_notes | paper, released code and this package, line by line | to come |
+# | 14 | reproduction_notes | paper, released code and this package, line by line | here |
 
 # %% [markdown]
 # ## References
