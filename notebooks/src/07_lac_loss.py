@@ -92,9 +92,9 @@ print("embeddings of u:", tuple(z["after"].chunk(2)[0].shape), " steps of u:", t
 print("frames of u and of v in each pair:", sizes.tolist())
 
 # %% [markdown]
-# The similarity is the cosine minus a margin, $S_{ij} = \cos(z^u_i, z^v_j) - m$. The margin and both gap
-# penalties are learned along with the encoder. An untrained encoder comes with the values they start from,
-# the trained one with those it learned.
+# The similarity is the cosine minus a margin (section 8 shows why it is needed), $S_{ij} = \cos(z^u_i,
+# z^v_j) - m$. The margin and both gap penalties are learned along with the encoder. An untrained encoder
+# comes with the values they start from, the trained one with those it learned.
 
 # %%
 S, margin, penalties = {}, {}, {}
@@ -109,8 +109,8 @@ for name, learner in (("before", before), ("after", after)):
 # %% [markdown]
 # The yellow line is the *true alignment* $A^*$: the cells in which both views show the same frame of the
 # video. (The line also shows where skipped frames are charged, as in notebook 02.) To train the encoder is to
-# go from the left figure to the right one. The right one is good but not perfect, and other draws of the
-# views come out worse: put another seed above.
+# go from the left figure to the right one. The right one is good but not perfect. Other draws of the views
+# come out better or much worse: put another seed above.
 
 # %%
 from lacbook.losses.lac import true_matches
@@ -153,9 +153,11 @@ for ax, (name, rows) in zip(axes, shown.items(), strict=True):
 
 # %% [markdown]
 # Row 0 is frame 20 of the video, and v begins only after it; its target falls on the first frames of v, for
-# want of better ones. The loss is the Kullback-Leibler divergence of the prediction from the target, summed
-# over the rows, plus the same with the roles of u and v exchanged, divided by the number of frames.
-# Logarithms of softmaxes are taken in one step, so that nothing underflows.
+# want of better ones. The loss is $\sum_i \sum_j w_{ij} \log (w_{ij} / p_{ij})$, the Kullback-Leibler
+# divergence: the cross-entropy $-\sum w \log p$ minus the entropy of $w$, which no encoder can change, so
+# both have the same gradient. The same is added with the roles of u and v exchanged, and the sum is divided
+# by the number of frames of both views. Logarithms of softmaxes are taken in one step, so that nothing
+# underflows.
 
 
 # %%
@@ -184,16 +186,18 @@ def unpadded(name):
         yield cosine(z_u[b, :n], z_v[b, :m]), steps_u[b, :n], steps_v[b, :m]
 
 
+# %%
 for name in z:
     ours = sum(contrast(*pair) for pair in unpadded(name)) / sizes.sum()
     assert torch.allclose(ours, scl_loss(*z[name].chunk(2), steps_u, steps_v, sizes))
     print(f"contrastive term {name:6} training: {ours:.4f}")
 
 # %% [markdown]
-# What does it ask of the similarity? The derivative of a cross-entropy by its logits is prediction minus
-# target, so that of one row is $(p_{ij} - w_{ij})/\tau$, and the columns add their own. We draw the
-# *negative* gradient, which is the way a step of descent goes: red cells are pulled together, blue ones
-# pushed apart.
+# What does it ask of the similarity? The derivative of a cross-entropy by its logits, the numbers that go
+# into the softmax (here $\cos/\tau$), is prediction minus target. So that of one row by the cosines is
+# $(p_{ij} - w_{ij})/\tau$, and the columns add their own; all is divided by the number of frames of both
+# views, 24 + 24. We draw the *negative* gradient, which is the way a step of descent goes: red cells are
+# pulled together, blue ones pushed apart.
 
 
 # %%
@@ -215,12 +219,12 @@ def descent(panels):
 
 
 # %%
-first = (steps_u[0], steps_v[0])
-by_contrast = {name: gradient(lambda c: contrast(c, *first) / 48, cosines[name]) for name in z}
+first, both = (steps_u[0], steps_v[0]), 24 + 24
+by_contrast = {name: gradient(lambda c: contrast(c, *first) / both, cosines[name]) for name in z}
 w, w_back = target.double(), gaussian_target(steps_v[:1], steps_u[:1], torch.ones(1, 24).bool())[0].T
 for name, c in cosines.items():
     p, p_back = (c / 0.1).softmax(1), (c / 0.1).softmax(0)
-    assert torch.allclose(by_contrast[name], (p - w + p_back - w_back) / (0.1 * 48), atol=1e-6)
+    assert torch.allclose(by_contrast[name], (p - w + p_back - w_back) / (0.1 * both), atol=1e-6)
 descent({f"contrastive term, {name}": slope for name, slope in by_contrast.items()})
 
 # %% [markdown]
@@ -356,9 +360,10 @@ elsewhere = torch.ones(24, 24, dtype=torch.bool)
 elsewhere[i, :] = elsewhere[:, j] = False
 go, ge = penalties["after"]
 terms = {  # to the softmax of the first, cosine and S are the same
-    "contrastive": lambda S: contrast(S, *first) / 48,
+    "contrastive": lambda S: contrast(S, *first) / both,
     "structured": lambda S: structured(S, truth, go, ge),
 }
+
 # %%
 for name, term in terms.items():
     change = gradient(term, S["after"] + bump) - gradient(term, S["after"])
@@ -422,11 +427,24 @@ go, ge = penalties["after"]
 by_posterior = gradient(lambda S: posterior_term(S, *first, go, ge), S["after"])
 descent({"structured term, after": by_structured["after"], "posterior term, after": by_posterior})
 
+# %%
+down = sum((by_posterior[cell] > 0).item() for cell in truth)
+inside = (first[0] >= first[1][0]) & (first[0] <= first[1][-1])
+entropy = torch.special.entr(w[inside]).sum(1)
+loss = posterior_term(S["after"], *first, go, ge)
+print(f"posterior term: {down} of {len(truth)} true matches are pushed down; the loss is {loss:.2f},")
+print(f"the entropy of w {entropy.mean():.2f} in the mean over rows, {entropy.max():.2f} at most")
+assert down > len(truth) / 2
+assert loss > entropy.max() > entropy.min() > 0.5
+
 # %% [markdown]
-# The structured term wants exactly the true cells. The posterior term is content with a neighbour in time, so
-# its picture is smoother, as the target is. And there is a difference that the pictures hide: the posterior
-# term asks *where* a frame is matched and not *whether*. To see it, make the first half of u unlike
-# everything, so that the alignment leaves it out, and see which term wants it back.
+# The structured term wants exactly the true cells. The posterior term wants rows as wide as the target. Where
+# the alignment is sharper than that, it pushes *true* matches down and pulls on their neighbours (blue cells
+# under dots). It can therefore never reach 0; its lowest value is the entropy of the target.
+#
+# And there is a difference that the pictures hide: the posterior term asks *where* a frame is matched and not
+# *whether*. To see it, make the first half of u unlike everything, so that the alignment leaves it out, and
+# see which term wants it back.
 
 # %%
 half = S["after"].clone()
@@ -437,6 +455,8 @@ terms = {
     "structured": lambda S: structured(S, truth, go, ge),
     "posterior": lambda S: posterior_term(S, *first, go, ge),
 }
+
+# %%
 P = soft_smith_waterman(half, go, ge, temperature=0.1).posterior
 print(f"expected matches: upper half {P[upper].sum():.4f}, lower half {P[~upper].sum():.2f}")
 share = {name: gradient(term, half).abs() for name, term in terms.items()}
@@ -564,10 +584,10 @@ _ = axes[1].legend()
 
 # %% [markdown]
 # Minimising $V - F$ arrives at the right penalties (the star, and the dashed lines), but for the chance of
-# the draw. The other two run away, and would forever: since $\partial V/\partial g_o = -\mathbb{E}[n_o] \le
-# 0$ everywhere, there is no minimum of either sign. Whoever lowers $V$ forbids gaps, whoever raises it comes
-# to *reward* them. What stops the first is the other half of its gradient, the true number of gaps. Where it
-# comes to rest, the two are equal:
+# the draw. The other two run away, and would forever: $\partial V/\partial g_o = -\mathbb{E}[n_o] < 0$
+# everywhere (in a soft alignment every gap has some probability, if the table has room for one). Whoever
+# lowers $V$ forbids gaps, whoever raises it comes to *reward* them. What stops the first is the other half of
+# its gradient, the true number of gaps. Where it comes to rest, the two are equal:
 
 # %%
 p = torch.tensor(walks["V - F"][-1])
@@ -589,9 +609,31 @@ print(f"structured loss: gap_open {weighted[0]:.3f}, gap_extend {weighted[1]:.3f
 assert np.allclose(weighted, right, atol=0.04)
 
 # %% [markdown]
-# Even here, with so few matches in a table, the shift is small, and we live with it from now on.
+# Is it the chance of the draw? Here we can take the mean over all draws instead, since we have the
+# probability of every alignment: of each table, the losses of all alignments, each as often as it is drawn. A
+# part of the tables will do.
+
+# %%
+values = S_toy[:1000].flatten(1) @ cells.flatten(1).T
+matched = cells.sum((1, 2))
+chances = ((values - gaps @ right) / 0.1).softmax(1)
+weights = chances * (matched >= 2) / matched
+
+
+def over_all_draws(p):
+    """What the structured loss is on average over all draws, up to a constant factor."""
+    return -(weights * ((values - gaps @ p) / 0.1).log_softmax(1)).sum(1).mean()
+
+
+everything = descend(over_all_draws)[-1]
+print(f"mean over all draws: gap_open {everything[0]:.3f}, gap_extend {everything[1]:.3f}")
+assert np.allclose(everything, weighted, atol=0.01)
+assert everything[1] < right[1] - 0.005
 
 # %% [markdown]
+# It is not chance: over all draws the minimum moves to about the same place. The shift is small, and we live
+# with it from now on.
+#
 # ## 7. What two views of one video teach the penalties
 #
 # In training the true alignment comes from the sampler. Its gaps are the frames that one view has and the
@@ -608,6 +650,7 @@ S_clip = cosine(whole, whole, margin["after"])
 print("similarity of the clip with itself:", tuple(S_clip.shape))
 
 
+# %%
 def views_at(rate, rng, frames=24):
     """Steps of two views out of blocks of frames * rate, the second up to 6 frames earlier or later."""
     block = round(rate * frames)
@@ -632,7 +675,7 @@ print("similarities of each sampler:", tuple(batches["two_views"][0].shape))
 
 # %% [markdown]
 # We train nothing but the two penalties, with the package's `ScalarPenalties`: one number each, kept above
-# zero by a softplus. First without the prior.
+# zero by a softplus, $\log(1 + e^x)$. First without the prior.
 
 # %%
 from lacbook.losses.gap_penalties import ScalarPenalties
@@ -645,12 +688,13 @@ def learn_penalties(S, matches, sizes, prior=0.0, updates=100):
     for _ in range(updates):
         optimizer.zero_grad()
         loss = structured_loss(S, matches, sizes, *learned(), temperature=0.1)
-        (loss + prior * learned.prior()).backward()
+        (0.3 * loss + prior * learned.prior()).backward()  # weights as in LACLoss
         optimizer.step()
         visited.append([penalty.item() for penalty in learned()])
     return np.array(visited)
 
 
+# %%
 free = {name: learn_penalties(*batch) for name, batch in batches.items()}
 
 # %% [markdown]
@@ -680,13 +724,14 @@ print("the more frames are dropped, the cheaper a gap becomes")
 
 # %% [markdown]
 # The encoder and the clip are the same in every row. Only the sampler differs, and the penalties follow it.
-# Those of `two_views` are not far from what the committed run learned in training (printed in section 1), on
-# other clips and with a changing encoder. So we should not read a learned penalty as something about squats.
-# Pairs of *different* videos would teach how often one person pauses where another does not; notebook 11 will
-# have such pairs.
+# (For another S the same gaps would need other penalties: what is fixed by the sampler is the number of
+# gaps.) Those of `two_views` are not far from what the committed run learned in training (printed in section
+# 1), on other clips and with a changing encoder. So we should not read a learned penalty as something about
+# squats. Pairs of *different* videos would teach how often one person pauses where another does not; notebook
+# 11 will have such pairs.
 #
 # And where nothing is dropped there are no true gaps, so all the loss can say is that gaps should be dearer
-# still. It pushes as long as it is heard. This is what the weak prior is for.
+# still. The push gets weaker as gaps get rarer, but never stops. This is what the weak prior is for.
 
 # %%
 held = {name: learn_penalties(*batches[name], prior=0.01) for name in ("r = 1.0", "two_views")}
@@ -696,7 +741,8 @@ for name in held:
     print(f"{name:9}: gap_open {at[0]:.3f} without prior, {at[1]:.3f} with 0.01, {at[2]:.3f} with 0.1")
 still_rising = np.diff(free["r = 1.0"][:, 0])[-20:]
 assert (still_rising > 0).all()
-assert held["r = 1.0"][-1, 0] < 0.8 * free["r = 1.0"][-1, 0]
+assert held["r = 1.0"][-1, 0] < 0.6 * free["r = 1.0"][-1, 0]
+assert 1.05 < held["two_views"][-1, 0] / free["two_views"][-1, 0] < 1.4
 
 # %%
 _, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained", sharey=True)
@@ -707,14 +753,14 @@ for name, color in (("r = 1.0", ACCENT), ("two_views", INK)):
     axes[1].plot(held[name][:, 0], color=color, label=f"{name}, with prior 0.01")
 axes[0].set(xlabel="update", ylabel="gap_open", title="The sampler decides")
 axes[1].set(xlabel="update", title="What the prior holds")
-axes[0].set_ylim(0, 1.6)
+axes[0].set(yscale="log", ylim=(0.05, 3))
 for ax in axes:
     ax.legend(fontsize="small", loc="upper left", ncols=2 if ax is axes[0] else 1)
 
 # %% [markdown]
 # Without the prior the penalty of r = 1 is still rising when we stop. With it, it comes to rest somewhere
 # above its start, and where, the weight of the prior decides. For the views of `two_views`, with gaps to
-# learn from, a prior of 0.01 (the package's) hardly matters.
+# learn from, a prior of 0.01 (the package's) raises the penalty a little.
 #
 # ## 8. Why a similarity must fall below zero
 #
@@ -738,14 +784,14 @@ def noise(frames):
     return torch.from_numpy(rng.normal(size=(frames, 64)))
 
 
+# %%
 x, y = unit(noise(20)), unit(noise(20))
 y[4:12] = unit(x[7:15] + 0.03 * noise(8))
 common = [(7 + k, 4 + k) for k in range(8)]
 kinds = {"1 / d²": inverse_distance(x, y), "cosine - 0.5": cosine(x, y, 0.5)}
 for name, similarity in kinds.items():
-    print(
-        f"{name:12}: from {similarity.min():.2f} to {similarity.max():.2f}, median {similarity.median():.2f}"
-    )
+    print(f"{name:12}: from {similarity.min():.2f} to {similarity.max():.2f},", end=" ")
+    print(f"median {similarity.median():.2f}")
 
 # %% [markdown]
 # We fill the hard tables with the package's recursion and count the cells in which a new start wins. The
@@ -768,16 +814,17 @@ assert (min(found["1 / d²"][0]), max(found["1 / d²"][-1])) == (0, 19)  # from 
 # %%
 _, axes = plt.subplots(1, 2, figsize=(9, 3.7), layout="constrained")
 for ax, (name, similarity) in zip(axes, kinds.items(), strict=True):
-    plot_similarity(similarity, path=found[name], ax=ax)
-    ax.set(title=f"S = {name}", xticks=range(0, 20, 5), yticks=range(0, 20, 5))
+    plot_similarity(similarity, path=found[name], colorbar=name != "1 / d²", ax=ax)
+    title = f"S = {name}, median {similarity.median():.2f}"
+    ax.set(title=title, xticks=range(0, 20, 5), yticks=range(0, 20, 5))
 
 # %% [markdown]
 # The proof takes two lines. If every $S_{ij} > 0$, then every $D_{ij} \ge S_{ij} > 0$, so continuing the
 # alignment of the diagonal neighbour always beats the 0. And the last match of an alignment that does not end
 # in the last row or column can be followed by one more, without any gap, at a gain. So **the best alignment
-# runs from border to border, whatever the frames show**, and an encoder that is trained through it is told to
-# match frames that have nothing in common. A margin cures it: unrelated frames score below zero, and an
-# alignment that goes on pays for them.
+# runs from border to border, whatever the frames show**, and its posterior, from which training takes its
+# gradient, puts matches on frames that have nothing in common. A margin cures it: unrelated frames score
+# below zero, and an alignment that goes on pays for them.
 #
 # ## 9. What the temperature does to an unrelated pair
 #
@@ -827,14 +874,14 @@ def growth(S, go, ge, t):
     return float((S / t).exp().mean()) * (1 + G) ** 2
 
 
+# %%
 for go, ge in ((1.0, 0.3), (0.2, 0.1)):
     for t in (1.0, 0.3, 0.2, 0.1):
         rho = growth(apart, go, ge, t)
         matched = float(soft_smith_waterman(apart, go, ge, temperature=t).posterior.sum())
         series = f"{1 / (1 - rho):4.1f}" if rho < 1 else "no end"
-        print(
-            f"penalties {go} and {ge}, t = {t}: rho {rho:5.2f}, series {series:>6}, expected {matched:4.1f}"
-        )
+        print(f"penalties {go} and {ge}, t = {t}: rho {rho:5.2f}, series {series:>6},", end=" ")
+        print(f"expected {matched:4.1f}")
         assert (matched > 10) == (rho > 1)
         assert rho > 0.5 or abs(1 / (1 - rho) / matched - 1) < 0.1
 
@@ -847,21 +894,30 @@ for (go, ge), color in (((1.0, 0.3), ACCENT), ((0.2, 0.1), INK)):
     ax.semilogx(ts, counts, color=color, label=f"gap_open {go}, gap_extend {ge}")
     ax.semilogx(ts[rho < 0.95], 1 / (1 - rho[rho < 0.95]), color=color, ls="--", lw=1)
     ax.axvline(np.interp(1, rho, ts), color=color, ls=":", lw=1)
-ax.set(
-    ylim=(0, 25),
-    xlabel="temperature",
-    ylabel="expected matches",
-    title="48 x 48 frames with nothing in common",
-)
+ax.set(xlabel="temperature", ylabel="expected matches", title="48 x 48 frames with nothing in common")
+ax.set_ylim(0, 25)
 _ = ax.legend(loc="upper left")
 
 # %% [markdown]
 # The dashed lines are the series, the dotted ones the temperatures at which $\rho = 1$. With cheap gaps the
 # reaction sets in at a much lower temperature, and gaps become cheap in training, as section 7 has shown: at
 # t = 0.3 the pair was quiet with the dear penalties and is not with the cheap ones. So the temperature has to
-# be chosen for the penalties that training ends with. At t = 0.1, that of this course, both are quiet. It
-# cannot be chosen as low as one likes, either: notebook 03 showed that a cold alignment hears of one path
-# only.
+# be chosen for the penalties that training ends with. We try those of the trained encoder, with the margin
+# so far and with its own, at t = 0.1, the temperature of this course.
+
+# %%
+go, ge = map(float, penalties["after"])
+for m in (0.5, float(margin["after"])):
+    rho = growth(apart + 0.5 - m, go, ge, 0.1)
+    matched = soft_smith_waterman(apart + 0.5 - m, go, ge, temperature=0.1).posterior.sum()
+    print(f"learned penalties {go:.2f} and {ge:.2f}, margin {m:.2f}: rho {rho:.4f}, expected {matched:.2f}")
+    assert rho < 0.2
+
+# %% [markdown]
+# At t = 0.1, with the penalties that training ended with, this pair is quiet. Random vectors are the easy
+# case: unrelated frames of real clips can have cosines well above 0, and $\rho$ grows with the mean of
+# $e^{S/t}$. The temperature cannot be chosen as low as one likes, either: notebook 03 showed that a cold
+# alignment hears of one path only.
 #
 # In a running notebook, look for the temperature at which the cheap penalties set it off.
 
@@ -907,16 +963,22 @@ def by_autograd(S, matches, sizes, go, ge, t):
     return torch.autograd.grad(loss, ge)[0]
 
 
+# %%
 padded = cosine(*z["after"].chunk(2), margin["after"])
 single = matches.clone()
 single[1], single[(1, *paths[1][0])] = False, True
 cases = [
     (m, sizes, go, ge, t) for m in (matches, single) for go, ge, t in ((0.1, 0.08, 0.1), (0.5, 0.2, 0.3))
 ]
-check(
-    extend_slope,
-    lambda f: all(np.isclose(float(f(padded, *c)), float(by_autograd(padded, *c))) for c in cases),
-)
+wanted = [float(by_autograd(padded, *case)) for case in cases]
+
+
+def right_slopes(f):
+    with torch.no_grad():
+        return np.allclose([float(f(padded, *case)) for case in cases], wanted)
+
+
+check(extend_slope, right_slopes)
 
 # %% [markdown]
 # **Exercise 3.** The margin is learned, too. What is the derivative of the structured loss by the margin, in
@@ -939,8 +1001,9 @@ check(margin_at_rest, lambda m: abs(pull(m)) < 0.01)
 
 # %% [markdown]
 # **Exercise 4.** It is not the form of $1/d^2$ that is to blame, but that it has no zero. Subtract a
-# constant: from which `constant` on is the best path of `kinds["1 / d²"] - constant`, with penalties 1 and
-# 0.3, exactly the common segment? Find the smallest such constant to within 0.02.
+# constant: from which `constant` on (and until it is so large that it eats the segment) is the best path of
+# `kinds["1 / d²"] - constant`, with penalties 1 and 0.3, exactly the common segment? Find the smallest such
+# constant to within 0.02.
 
 
 # %%

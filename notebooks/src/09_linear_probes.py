@@ -26,7 +26,7 @@
 # **Prerequisites**: notebook 00, and notebook 01 for the alignment in section 6. If you have trained in
 # notebook 08, your runs are measured here, too.
 #
-# **Time**: the notebook runs in about 30 seconds on a CPU and reads in about 45 minutes.
+# **Time**: the notebook runs in about 40 seconds on a CPU and reads in about 45 minutes.
 
 # %% [markdown]
 # ## 1. What an embedding is asked
