@@ -26,14 +26,16 @@ def by_frame(z):
 for name, z in features.items():
     print(f"{name:10} by frame {by_frame(z):.2f}, by clip {table[name]['acc@100']:.2f}")
 
+
 # %% exercise 3
 # Noise in directions of its own: the probe gives these weights near zero, and a distance has no weights.
-noise = np.random.default_rng(0)
-spoilt = []
-for x in features["LAC"]:
-    extra = noise.standard_normal((len(x), 8))
-    extra /= np.linalg.norm(extra, axis=1, keepdims=True)
-    spoilt.append(np.hstack([x, 3 * extra]) / np.sqrt(10))
+def spoil(z):
+    noise, spoilt = np.random.default_rng(0), []
+    for x in z:
+        extra = noise.standard_normal((len(x), 8))
+        extra /= np.linalg.norm(extra, axis=1, keepdims=True)
+        spoilt.append(np.hstack([x, 3 * extra]) / np.sqrt(10))
+    return spoilt
 
 
 # %% exercise 4

@@ -861,6 +861,7 @@ def fits(pair, length, n, share):
     return sound and inside and np.intersect1d(*pair).size >= share * n
 
 
+# %%
 def varied(drawn, length):
     """Whether most views skip frames, few pairs are equal, and views begin nearly anywhere."""
     skipping = np.mean([np.diff(view).max() > 1 for pair in drawn for view in pair])
@@ -911,6 +912,7 @@ def frames_off(f):
     return np.mean(off)
 
 
+# %%
 check(same_moment, lambda f: frames_off(f) < 1)
 
 # %% [markdown]

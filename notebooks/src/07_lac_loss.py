@@ -614,12 +614,13 @@ assert np.allclose(weighted, right, atol=0.04)
 # part of the tables will do.
 
 # %%
-values = S_toy[:1000].flatten(1) @ cells.flatten(1).T
+values = S_toy[:300].flatten(1) @ cells.flatten(1).T
 matched = cells.sum((1, 2))
 chances = ((values - gaps @ right) / 0.1).softmax(1)
 weights = chances * (matched >= 2) / matched
 
 
+# %%
 def over_all_draws(p):
     """What the structured loss is on average over all draws, up to a constant factor."""
     return -(weights * ((values - gaps @ p) / 0.1).log_softmax(1)).sum(1).mean()
@@ -749,13 +750,13 @@ _, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained", sharey=True)
 for name, walk in free.items():
     axes[0].plot(walk[:, 0], label=name, ls="--" if name == "two_views" else "-")
 for name, color in (("r = 1.0", ACCENT), ("two_views", INK)):
-    axes[1].plot(free[name][:, 0], color=color, lw=1, ls=":", label=f"{name}, without prior")
-    axes[1].plot(held[name][:, 0], color=color, label=f"{name}, with prior 0.01")
+    axes[1].plot(free[name][:, 0], color=color, lw=1, ls=":", label=f"{name}, no prior")
+    axes[1].plot(held[name][:, 0], color=color, label=f"{name}, prior 0.01")
 axes[0].set(xlabel="update", ylabel="gap_open", title="The sampler decides")
 axes[1].set(xlabel="update", title="What the prior holds")
 axes[0].set(yscale="log", ylim=(0.05, 3))
 for ax in axes:
-    ax.legend(fontsize="small", loc="upper left", ncols=2 if ax is axes[0] else 1)
+    ax.legend(fontsize="small", loc="upper left", ncols=2)
 
 # %% [markdown]
 # Without the prior the penalty of r = 1 is still rising when we stop. With it, it comes to rest somewhere
@@ -973,6 +974,7 @@ cases = [
 wanted = [float(by_autograd(padded, *case)) for case in cases]
 
 
+# %%
 def right_slopes(f):
     with torch.no_grad():
         return np.allclose([float(f(padded, *case)) for case in cases], wanted)
