@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -23,96 +23,13 @@ from lacbook.data.sampling import SHORTEST_CLIP, TwoViews, collate
 from lacbook.data.transforms import augmentation
 from lacbook.errors import InputError
 from lacbook.files import whole_file
-from lacbook.losses.lac import LACLoss
-from lacbook.losses.scl import SCLLoss
-from lacbook.models.encoder import VideoEncoder
+from lacbook.learner import OTHER_COLUMNS, Learner, check_module, pose_dim, refuse_own
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG, LOG, STATE, WEIGHTS = "config.yaml", "metrics.csv", "state.pt", "model.safetensors"
-OTHER_COLUMNS = ("epoch", "lr", "seconds")  # of the log, beside the parts of the loss
 EVENTS = "events.out.tfevents.*"  # as TensorBoard names its files
-
-
-class Learner(nn.Module):
-    """The encoder and the loss as one module, so that what either learns is saved and clipped alike.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    pose_dim : int, optional
-        Numbers in a pose; None for frames.
-    loss : Module, optional
-        Where `config` says ``own``. Without it the encoder can embed, and not learn.
-    """
-
-    def __init__(self, config: TrainConfig, pose_dim: int | None, loss: nn.Module | None = None) -> None:
-        super().__init__()
-        self.encoder = VideoEncoder(
-            dataclasses.replace(config.encoder, frame_encoder=config.frame_encoder), pose_dim
-        )
-        self.loss = SCLLoss() if config.loss == "scl" else loss
-        if config.loss == "lac":
-            self.loss = LACLoss(
-                local=config.local,
-                penalties=config.penalties,
-                weight=config.local_weight,
-                temperature=config.temperature,
-                gap_open=config.gap_open,
-                gap_extend=config.gap_extend,
-                margin=config.margin,
-                view_length=config.longest_view,
-                embedding_dim=config.encoder.embedding_dim,
-            )
-
-    def forward(self, views: Tensor, steps: Tensor, lengths: Tensor) -> dict[str, Tensor]:
-        """Loss parts of B clips: the first B of the 2B `views` [2B, T, ...] pair with the last B."""
-        z = self.encoder(views, lengths)
-        if not torch.isfinite(z).all():
-            raise InputError(
-                "the embeddings are no longer finite: the data hold such values, or lr is too high"
-            )
-        z_u, z_v = z.chunk(2)
-        steps_u, steps_v = steps.chunk(2)
-        if self.loss is None:
-            raise InputError(f"loss: this run has one of its own ({OWN!r}), which was not given")
-        parts = self.loss(z_u, z_v, steps_u, steps_v, torch.stack(lengths.chunk(2), dim=1))
-        _check_parts(parts, type(self.loss).__name__)
-        return parts
-
-
-def _check_parts(parts: Any, name: str) -> None:
-    """Refuse what a loss called `name` returned unless it is named single numbers that can be logged."""
-    if not isinstance(parts, dict) or "loss" not in parts:
-        found = (
-            f"a dict of {', '.join(map(repr, parts))}" if isinstance(parts, dict) else type(parts).__name__
-        )
-        raise InputError(f"loss: {name} returned {found}; expected a dict with 'loss'")
-    for key, value in parts.items():
-        if not isinstance(key, str) or not key.isidentifier() or key in OTHER_COLUMNS:
-            others = ", ".join(OTHER_COLUMNS)
-            raise InputError(f"loss: a part is called {key!r}; expected a word other than {others}")
-        if not isinstance(value, Tensor) or value.numel() != 1:
-            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise InputError(f"loss: {key!r} is of {found}; expected a Tensor with a single number")
-
-
-def refuse_own(config: TrainConfig) -> None:
-    """InputError if the configuration asks for a loss that only Python code can hand over."""
-    if config.loss == OWN:
-        raise InputError(f"loss: {OWN!r} stands for a module that Python code gives to fit; found none")
-
-
-def _check_module(loss: Any) -> None:
-    """Refuse a loss of one's own that is no module, such as its class or name."""
-    if loss is not None and not isinstance(loss, nn.Module):
-        raise InputError(f"loss: expected a torch Module, found {loss!r}")
-
-
-def pose_dim(clips: list[Clip]) -> int | None:
-    """Numbers in a pose of these clips, None where they hold frames."""
-    return clips[0].values.shape[1] if clips[0].values.ndim == 2 else None
 
 
 def fit(
@@ -162,7 +79,7 @@ def fit(
         loss or the embeddings are no longer finite, in which case `out` keeps the epochs before.
     """
     out = Path(out)
-    _check_module(loss)
+    check_module(loss)
     if resume and overwrite:
         raise InputError("resume, overwrite: expected one of them, found both")
     if loss is not None:
@@ -284,7 +201,7 @@ def load_run(run: Path | str, *, loss: nn.Module | None = None) -> tuple[TrainCo
     """
     run = Path(run)
     config = TrainConfig.load(run / CONFIG)
-    _check_module(loss)
+    check_module(loss)
     if loss is not None and config.loss != OWN:
         raise InputError(f"loss: {run} was trained with {config.loss}; a module is only for a run with {OWN}")
     path = run / WEIGHTS
