@@ -2,9 +2,19 @@
 
 `recursion` is the specification and `enumeration` the ground truth for tiny tables; `numba_kernels`,
 `wavefront` and `cuda_kernels` compute the same for use, `backends` chooses among them, and `ops` makes torch
-operators of them.
+operators of them. `dtw` is the global cousin, dynamic time warping.
 """
 
 from lacbook.alignment.api import HardAlignment, SoftAlignment, smith_waterman, soft_smith_waterman
+from lacbook.alignment.dtw import HardDTW, SoftDTW, dtw, soft_dtw
 
-__all__ = ["HardAlignment", "SoftAlignment", "smith_waterman", "soft_smith_waterman"]
+__all__ = [
+    "HardAlignment",
+    "HardDTW",
+    "SoftAlignment",
+    "SoftDTW",
+    "dtw",
+    "smith_waterman",
+    "soft_dtw",
+    "soft_smith_waterman",
+]
