@@ -1,4 +1,8 @@
-"""Two views of one video: which frames each view shows (after CARL, corrected; see `two_views`)."""
+"""Pairs of views: which frames of which videos each view shows.
+
+Two views of one video (after CARL, corrected; see `two_views`) are what SCL, LAC and TCN learn from. TCC, LAV
+and GTA align different videos of the same action, so their pairs use the action labels: weak supervision.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from lacbook.errors import InputError
 from lacbook.padding import pad
 
 SHORTEST_CLIP = 2  # an alignment needs a step in time
+PAIRS = ("two_views", "same_action")
 
 
 def two_views(
@@ -48,7 +53,7 @@ def two_views(
         raise InputError(
             f"a clip of {length} frame(s) has no two views; expected at least {SHORTEST_CLIP} frames"
         )
-    n = max(1, min(view_length, math.floor(length / 1.25)))
+    n = _frames_in_view(length, view_length)
     blocks = [min(length, math.ceil(r * n)) for r in rng.uniform(1, 1.5, size=2)]
     first = rng.integers(0, length - blocks[0] + 1)
     offsets = np.arange(length - blocks[1] + 1)
@@ -61,16 +66,55 @@ def two_views(
     return u, v
 
 
+def whole_view(length: int, view_length: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Frame indices of a view from anywhere in a clip, as many as in `two_views`, strictly increasing.
+
+    For losses that align whole videos with each other, as they are published.
+    """
+    return np.sort(rng.choice(length, size=_frames_in_view(length, view_length), replace=False))
+
+
+def _frames_in_view(length: int, view_length: int) -> int:
+    """How many frames a view of a clip shows."""
+    return max(1, min(view_length, math.floor(length / 1.25)))
+
+
 class TwoViews(Dataset):
     """Pairs of views of training clips, drawn from (seed, epoch, clip) alone, so that runs resume exactly.
 
     Each pair is up to `view_length` frames long, at least half of that (ours). Long views alone show both the
     same surroundings, and an encoder that leans on those misplaces the moments of other clips; short views
     alone cannot tell before the action from after it.
+
+    Parameters
+    ----------
+    clips : list of Clip
+    view_length : int
+        Most frames in a view.
+    seed : int
+    pairs : {"two_views", "same_action"}
+        Both views from one clip (`two_views`), or the second from another clip of the same action at random
+        (`whole_view` of each).
+
+    Raises
+    ------
+    InputError
+        With ``same_action``, an action has only one clip.
     """
 
-    def __init__(self, clips: list[Clip], view_length: int, seed: int) -> None:
-        self.clips, self.view_length, self.seed, self.epoch = clips, view_length, seed, 0
+    def __init__(self, clips: list[Clip], view_length: int, seed: int, pairs: str = "two_views") -> None:
+        if pairs not in PAIRS:
+            raise ValueError(f"pairs: {pairs!r} is unknown; choose from {', '.join(PAIRS)}")
+        self.clips, self.view_length, self.seed, self.epoch, self.pairs = clips, view_length, seed, 0, pairs
+        self.partners = [
+            [k for k, other in enumerate(clips) if other.action == clip.action] for clip in clips
+        ]
+        if pairs == "same_action":
+            for clip, same in zip(clips, self.partners, strict=True):
+                if len(same) < 2:
+                    raise InputError(
+                        f"data: {clip.action} has one training clip; pairs of its clips need two or more"
+                    )
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -79,7 +123,11 @@ class TwoViews(Dataset):
         clip = self.clips[index]
         rng = np.random.default_rng([self.seed, self.epoch, index])
         view_length = max(1, round(self.view_length * rng.uniform(0.5, 1)))
-        return [(clip.values[steps], steps) for steps in two_views(len(clip), view_length, rng)]
+        if self.pairs == "two_views":
+            return [(clip.values[steps], steps) for steps in two_views(len(clip), view_length, rng)]
+        partner = self.clips[rng.choice([k for k in self.partners[index] if k != index])]
+        views = [(c, whole_view(len(c), view_length, rng)) for c in (clip, partner)]
+        return [(c.values[steps], steps) for c, steps in views]
 
 
 def collate(items: list[list[tuple[NDArray, NDArray]]]) -> tuple[Tensor, Tensor, Tensor]:

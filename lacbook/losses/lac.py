@@ -1,7 +1,7 @@
 """LAC: a contrastive loss plus a local term that asks Smith-Waterman for the true alignment of two views.
 
 The idea of a local-alignment term with learned affine gaps is LAC's (arXiv 2409.04607). Two forms of the term
-are here, both ours:
+are here, both ours; the objective of the released code is in `lacbook.losses.lac_released`:
 
 - `structured_loss`: the negative log-likelihood of the known alignment under the Smith-Waterman Gibbs
   distribution, as DEDAL trains its aligner. Its gradient with respect to the similarities is the soft
@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from lacbook.alignment import soft_smith_waterman
 from lacbook.losses.gap_penalties import mean_over_cells, penalties_of_kind
+from lacbook.losses.lac_released import released_terms
 from lacbook.losses.scl import gaussian_target, scl_loss
 from lacbook.padding import valid_cells, valid_mask
 from lacbook.similarity import cosine
 
-LOCAL_TERMS = ("structured", "posterior")
+LOCAL_TERMS = ("structured", "posterior", "released")
 
 
 def true_matches(steps_u: Tensor, steps_v: Tensor, lengths: Tensor) -> Tensor:
@@ -200,7 +201,9 @@ class LACLoss(nn.Module):
     Parameters
     ----------
     local : str, default "structured"
-        Form of the local term: structured or posterior.
+        Form of the local term: structured, posterior, or released. The last is the whole objective of the
+        released code, contrastive term and all (`released_terms`): it learns no margin, and was published
+        with weight 0.01, temperature 0.8, matrix penalties that start at 1, and no prior.
     penalties : str, default "scalar"
         Kind of gap penalties: scalar (one number each), matrix (per position, as published) or content (a
         small network on the frames' embeddings); see `lacbook.losses.gap_penalties`.
@@ -275,20 +278,28 @@ class LACLoss(nn.Module):
         Raises
         ------
         ValueError
-            A view is longer than the matrix penalties.
+            A view is longer than the matrix penalties; or with ``released``, the views of a pair differ in
+            length.
         """
         # Zeros in the padding, for a NaN would pass the products of the backward pass, even times 0.
         z_u, z_v = (
             torch.where(valid_mask(lengths[:, k], z.shape[1])[:, :, None], z, 0)
             for k, z in enumerate((z_u, z_v))
         )
-        contrast = scl_loss(z_u, z_v, steps_u, steps_v, lengths, variance=self.variance, tau=self.tau)
-        similarity = cosine(z_u, z_v, self.margin)
         gap_open, gap_extend = self.penalties(z_u, z_v)
+        if self.local == "released":
+            contrast, local = released_terms(
+                *(z_u, z_v, steps_u, steps_v, lengths, gap_open, gap_extend),
+                temperature=self.temperature,
+                variance=self.variance,
+            )
+        else:
+            contrast = scl_loss(z_u, z_v, steps_u, steps_v, lengths, variance=self.variance, tau=self.tau)
+            similarity = cosine(z_u, z_v, self.margin)
         if self.local == "structured":
             matches = true_matches(steps_u, steps_v, lengths)
             local = structured_loss(similarity, matches, lengths, gap_open, gap_extend, self.temperature)
-        else:
+        elif self.local == "posterior":
             local = posterior_loss(
                 *(similarity, steps_u, steps_v, lengths, gap_open, gap_extend),
                 temperature=self.temperature,

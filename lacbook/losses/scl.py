@@ -8,6 +8,8 @@ from torch.nn.functional import normalize
 
 from lacbook.padding import valid_mask
 
+NEGATIVES = ("single_noself", "batch_noself")
+
 
 def gaussian_target(
     steps_u: Tensor,
@@ -47,6 +49,7 @@ def scl_loss(
     *,
     variance: float = 10.0,
     tau: float = 0.1,
+    negatives: str = "single_noself",
 ) -> Tensor:
     """KL divergence from the Gaussian target to softmax(cosine / tau), both ways, mean over valid frames.
 
@@ -62,18 +65,57 @@ def scl_loss(
         sigma^2 of the target, in squared frames.
     tau : float, default 0.1
         Temperature of the prediction.
+    negatives : {"single_noself", "batch_noself"}
+        What the softmax runs over, in CARL's words: the frames of the other view, or besides them those of
+        both views of every other video in the batch. A frame's own view is left out either way.
 
     Returns
     -------
     Tensor, scalar
-        At least 0, and 0 only where the prediction equals the target.
+        At least 0, and 0 only where the prediction equals the target. ``batch_noself`` holds a number for
+        every two frames of the batch.
+
+    Raises
+    ------
+    ValueError
+        `negatives` is none of these.
     """
+    if negatives not in NEGATIVES:
+        raise ValueError(f"negatives: {negatives!r} is unknown; choose from {', '.join(NEGATIVES)}")
     valid_u, valid_v = valid_mask(lengths[:, 0], z_u.shape[1]), valid_mask(lengths[:, 1], z_v.shape[1])
-    logits = normalize(z_u, dim=-1) @ normalize(z_v, dim=-1).transpose(1, 2) / tau
+    z_u, z_v = normalize(z_u, dim=-1), normalize(z_v, dim=-1)
+    logits = z_u @ z_v.transpose(1, 2) / tau
     forth = gaussian_target(steps_u, steps_v, valid_v, variance, logits.dtype)
     back = gaussian_target(steps_v, steps_u, valid_u, variance, logits.dtype)
     total = _kl(forth, logits, valid_u, valid_v) + _kl(back, logits.transpose(1, 2), valid_v, valid_u)
+    if negatives == "batch_noself":
+        of_others = _of_other_videos(z_u, z_v, valid_u, valid_v, tau)
+        total = total + _kl_of_negatives(logits, of_others[0], valid_u, valid_v)
+        total = total + _kl_of_negatives(logits.transpose(1, 2), of_others[1], valid_v, valid_u)
     return total / lengths.sum()
+
+
+def _of_other_videos(
+    z_u: Tensor, z_v: Tensor, valid_u: Tensor, valid_v: Tensor, tau: float
+) -> tuple[Tensor, Tensor]:
+    """Logsumexp of each frame's logits to the frames of other videos, [B, N] and [B, M].
+
+    About the smallest number where there is no other video.
+    """
+    frames, valid = torch.cat([z_u, z_v], dim=1), torch.cat([valid_u, valid_v], dim=1)
+    logits = torch.einsum("bne,cme->bncm", frames, frames) / tau
+    own = torch.eye(len(frames), dtype=torch.bool, device=frames.device)[:, None, :, None]
+    # Finite, since -inf alone in a row would have no gradient, not even 0.
+    logits = logits.masked_fill(own | ~valid, torch.finfo(logits.dtype).min)
+    u, v = logits.flatten(2).logsumexp(2).split([z_u.shape[1], z_v.shape[1]], dim=1)
+    return u, v
+
+
+def _kl_of_negatives(logits: Tensor, of_others: Tensor, valid_rows: Tensor, valid_columns: Tensor) -> Tensor:
+    """What more negatives add to `_kl`: the targets sum to 1, so it is how much the softmax's sum grows."""
+    smallest = torch.finfo(logits.dtype).min
+    of_other_view = logits.masked_fill(~valid_columns[:, None, :], smallest).logsumexp(2)
+    return (torch.logaddexp(of_other_view, of_others) - of_other_view)[valid_rows].sum()
 
 
 def _kl(target: Tensor, logits: Tensor, valid_rows: Tensor, valid_columns: Tensor) -> Tensor:
@@ -91,16 +133,22 @@ class SCLLoss(nn.Module):
 
     Parameters
     ----------
-    variance, tau : float
+    variance, tau, negatives
         See `scl_loss`.
     """
 
-    def __init__(self, *, variance: float = 10.0, tau: float = 0.1) -> None:
+    def __init__(self, *, variance: float = 10.0, tau: float = 0.1, negatives: str = "single_noself") -> None:
         super().__init__()
-        self.variance, self.tau = variance, tau
+        self.variance, self.tau, self.negatives = variance, tau, negatives
 
     def forward(
         self, z_u: Tensor, z_v: Tensor, steps_u: Tensor, steps_v: Tensor, lengths: Tensor
     ) -> dict[str, Tensor]:
         """``{"loss": ...}`` of a batch of view pairs; arguments as in `scl_loss`."""
-        return {"loss": scl_loss(z_u, z_v, steps_u, steps_v, lengths, variance=self.variance, tau=self.tau)}
+        loss = scl_loss(
+            *(z_u, z_v, steps_u, steps_v, lengths),
+            variance=self.variance,
+            tau=self.tau,
+            negatives=self.negatives,
+        )
+        return {"loss": loss}

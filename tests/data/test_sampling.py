@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lacbook.data.sampling import two_views
+from lacbook.data.sampling import TwoViews, two_views, whole_view
 from lacbook.errors import InputError
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -86,3 +87,68 @@ def test_views_of_one_clip_differ_and_follow_the_generator():
     again = two_views(100, 20, np.random.default_rng(3))
     assert np.array_equal(u, again[0])
     assert np.array_equal(v, again[1])
+
+
+@given(length=st.integers(1, 400), view_length=st.integers(1, 100), seed=SEEDS)
+def test_a_whole_view_is_sorted_frames_of_the_clip(length, view_length, seed):
+    view = whole_view(length, view_length, np.random.default_rng(seed))
+    assert len(view) == max(1, min(view_length, math.floor(length / 1.25)))
+    assert (np.diff(view) > 0).all()
+    assert view[0] >= 0
+    assert view[-1] < length
+
+
+def test_a_whole_view_comes_from_the_whole_clip():
+    rng = np.random.default_rng(0)
+    counts = np.bincount(np.concatenate([whole_view(50, 10, rng) for _ in range(2000)]), minlength=50)
+    assert counts.min() > 0.8 * counts.mean()
+    assert counts.max() < 1.2 * counts.mean()
+
+
+def pairs_of(clips, pairs, epochs=3):
+    """(clip, index of the clip each view is from) of some epochs; frames say where they are from."""
+    marked = [dataclasses.replace(clip, values=np.full_like(clip.values, k)) for k, clip in enumerate(clips)]
+    dataset = TwoViews(marked, 12, 0, pairs)
+    for dataset.epoch in range(epochs):
+        for index in range(len(clips)):
+            yield index, [int(values[0, 0]) for values, _ in dataset[index]]
+
+
+def two_actions(toy_clips):
+    return [dataclasses.replace(clip, action="ab"[k % 2]) for k, clip in enumerate(toy_clips)]
+
+
+def test_two_views_are_of_the_clip_itself(toy_clips):
+    assert all(sources == [index, index] for index, sources in pairs_of(toy_clips, "two_views"))
+
+
+def test_pairs_of_an_action_are_two_clips_of_it(toy_clips):
+    clips = two_actions(toy_clips)
+    partners = {}
+    for index, (own, other) in pairs_of(clips, "same_action", epochs=60):
+        assert own == index
+        assert other != index
+        assert clips[other].action == clips[index].action
+        partners.setdefault(index, set()).add(other)
+    for index, seen in partners.items():
+        assert seen == {k for k in range(len(clips)) if k != index and k % 2 == index % 2}
+
+
+def test_pairs_follow_from_seed_epoch_and_clip(toy_clips):
+    dataset, again = (TwoViews(toy_clips, 12, 5, "same_action") for _ in range(2))
+    dataset.epoch = again.epoch = 4
+    dataset[1]  # what was asked before does not matter
+    for (_, one), (_, other) in zip(dataset[0], again[0], strict=True):
+        assert (one == other).all()
+    again.epoch = 5
+    assert any(
+        len(a) != len(b) or (a != b).any() for (_, a), (_, b) in zip(dataset[0], again[0], strict=True)
+    )
+
+
+def test_an_action_of_one_clip_has_no_pairs(toy_clips):
+    clips = [*toy_clips[:3], dataclasses.replace(toy_clips[3], action="alone")]
+    with pytest.raises(InputError, match="alone has one training clip"):
+        TwoViews(clips, 12, 0, "same_action")
+    with pytest.raises(ValueError, match="pairs: 'any' is unknown; choose from two_views, same_action"):
+        TwoViews(clips, 12, 0, "any")
