@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-import pickle
+import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from lacbook.checkpoint import (
+    CONFIG,
+    EVENTS,
+    LOG,
+    PREVIOUS,
+    STATE,
+    WEIGHTS,
+    check_folder,
+    load_run,
+    resume_run,
+    save_epoch,
+    start_run,
+)
 from lacbook.config import OWN, TrainConfig
 from lacbook.data.clips import Clip
 from lacbook.data.sampling import SHORTEST_CLIP, TwoViews, collate
 from lacbook.data.transforms import augmentation
 from lacbook.errors import InputError
-from lacbook.files import whole_file
 from lacbook.learner import OTHER_COLUMNS, Learner, check_module, pose_dim, refuse_own
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CONFIG, LOG, STATE, WEIGHTS = "config.yaml", "metrics.csv", "state.pt", "model.safetensors"
-EVENTS = "events.out.tfevents.*"  # as TensorBoard names its files
+__all__ = ["CONFIG", "EVENTS", "LOG", "PREVIOUS", "STATE", "WEIGHTS"]  # what users of `fit` need beside it
+__all__ += ["Learner", "TrainConfig", "fit", "load_run", "pose_dim", "refuse_own"]
 
 
+@contextlib.contextmanager
+def _random_numbers_of_its_own() -> Iterator[None]:
+    """Put the global generators back afterwards, so that the caller's draws go on as if nothing had been."""
+    python, cpu = random.getstate(), torch.get_rng_state()
+    numpy = np.random.get_state()  # noqa: NPY002 - the global one is what is kept
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)
+
+
+@_random_numbers_of_its_own()
 def fit(
     config: TrainConfig,
     out: Path | str,
@@ -49,7 +75,8 @@ def fit(
     config : TrainConfig
     out : Path
         Run folder: ``config.yaml``, ``metrics.csv`` (a row an epoch), the same for TensorBoard in
-        ``events.out.tfevents.*``, ``state.pt`` (to resume from) and ``model.safetensors`` (the weights).
+        ``events.out.tfevents.*``, ``state.pt`` (to resume from), ``state.previous.pt`` (that of the epoch
+        before) and ``model.safetensors`` (the weights). One training at a time in one folder.
     loss : Module, optional
         A loss of your own in place of the one that `config` names. It takes embeddings, steps and lengths of
         the views and returns named parts as `LACLoss.forward` does, always the same ones; only ``loss`` has
@@ -59,7 +86,9 @@ def fit(
         Takes the log so far, a DataFrame like ``metrics.csv``, after each epoch, when that is already saved.
         It stands in for the progress bar.
     resume : bool, default False
-        Continue the run in `out`, exactly as if it had not stopped; start it where there is none.
+        Continue the run in `out`, exactly as if it had not stopped; start it where there is none. It may have
+        been killed at any moment, and what the kill left half done is removed. On one CPU machine the weights
+        come out the same, bit for bit.
     overwrite : bool, default False
         Replace a run in `out`.
     clips : list of Clip, optional
@@ -77,24 +106,25 @@ def fit(
         configuration;
         the data are missing, broken or too short; the loss returns something else than named numbers; the
         loss or the embeddings are no longer finite, in which case `out` keeps the epochs before.
+
+    Warns
+    -----
+    UserWarning
+        Resumed from ``state.previous.pt``, since ``state.pt`` is missing or broken.
+
+    Notes
+    -----
+    Before each epoch the global generators of Python, NumPy and torch are seeded from (seed, epoch), so what
+    `loss` or `on_epoch` draws from them is the same in a resumed run. Afterwards they are put back to where
+    the caller had them (torch's of the CPU only). A generator that `loss` keeps for itself is not saved.
     """
     out = Path(out)
     check_module(loss)
-    if resume and overwrite:
-        raise InputError("resume, overwrite: expected one of them, found both")
     if loss is not None:
         config = dataclasses.replace(config, loss=OWN)
     else:
         refuse_own(config)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"out: {out} is a file; expected a folder for the run")
-    if any((out / name).exists() for name in (CONFIG, LOG, STATE, WEIGHTS)) and not overwrite:
-        if not resume:
-            raise InputError(
-                f"out: {out} already holds a run; give --resume (resume=True) to continue it, "
-                "or another folder"
-            )
-        _check_same_config(TrainConfig.load(out / CONFIG), config, out)
+    check_folder(out, config, resume=resume, overwrite=overwrite)
     import pandas as pd
     from lightning_fabric import Fabric
     from torch.utils.tensorboard import SummaryWriter
@@ -119,29 +149,18 @@ def fit(
     augment = fabric.to_device(
         augmentation(config.modality, config.size, 3 if config.data == "ui-prmd" else 2)
     )
-    dataset = TwoViews(train, config.longest_view, config.seed)
+    pairs = getattr(learner.loss, "pairs", "two_views")
+    dataset = TwoViews(train, config.longest_view, config.seed, pairs)
     order = torch.Generator()
     loader = fabric.setup_dataloaders(
         DataLoader(dataset, config.batch_size, shuffle=True, generator=order, collate_fn=collate)
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_cosine(config.epochs * len(loader)))
-    first, rows = 0, []
-    if resume and (out / STATE).exists():
-        try:
-            state = torch.load(out / STATE, map_location=fabric.device, weights_only=True)
-            learner.load_state_dict(state["learner"])
-            optimizer.load_state_dict(state["optimizer"])
-            schedule.load_state_dict(state["schedule"])
-            first, rows = state["epoch"], state["rows"]
-        except (RuntimeError, OSError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise InputError(
-                f"out: {out / STATE} cannot be resumed from ({reason}); remove {out} to start afresh"
-            ) from error
-    if overwrite:
-        for name in (STATE, WEIGHTS, LOG):  # what resuming would trust goes first
-            (out / name).unlink(missing_ok=True)
-    config.save(out / CONFIG)
+    rows = resume_run(out, learner, optimizer, schedule, fabric.device) if resume else None
+    if rows is None:
+        start_run(out, config)
+        rows = []
+    first = len(rows)
     if first == config.epochs:
         return out
     for events in out.glob(EVENTS):  # written anew from the rows, so that no stopped run leaves a hole there
@@ -159,71 +178,25 @@ def fit(
             _show(board, row)
         for epoch in progress:
             started = time.perf_counter()
-            # All that is random in an epoch follows from (seed, epoch): order, views, augmentation, dropout.
+            # All that is random in an epoch follows from (seed, epoch): order, views, augmentation, dropout,
+            # and whatever a loss of one's own draws.
             dataset.epoch = epoch
-            order.manual_seed(config.seed * 100_003 + epoch)
-            torch.manual_seed(config.seed * 100_003 + epoch)
+            number = config.seed * 100_003 + epoch
+            order.manual_seed(number)
+            torch.manual_seed(number)
+            random.seed(number)
+            np.random.seed([config.seed, epoch])  # noqa: NPY002 - seeded for code that draws from it
             means = _train_epoch(fabric, model, optimizer, schedule, loader, augment, config.clip_norm, epoch)
             seconds = time.perf_counter() - started
             if rows and means.keys() != (before := rows[0].keys() - set(OTHER_COLUMNS)):
                 raise InputError(_changed(epoch, means, before))
-            rows.append({"epoch": epoch, **means, "lr": schedule.get_last_lr()[0], "seconds": seconds})
+            rows.append({"epoch": epoch, **means, "lr": float(schedule.get_last_lr()[0]), "seconds": seconds})
             progress.set_postfix(loss=f"{means['loss']:.3f}")
-            _save(out, learner, optimizer, schedule, epoch + 1, rows)
             _show(board, rows[-1])
+            save_epoch(out, learner, optimizer, schedule, rows)
             if on_epoch is not None:
                 on_epoch(pd.DataFrame(rows))
     return out
-
-
-def load_run(run: Path | str, *, loss: nn.Module | None = None) -> tuple[TrainConfig, Learner]:
-    """Read a trained encoder, and what the loss learned, from a run folder.
-
-    Parameters
-    ----------
-    run : Path
-        Folder with ``config.yaml`` and ``model.safetensors``.
-    loss : Module, optional
-        For a run with a loss of your own: such a module, which gets back what it learned. Without it
-        ``learner.loss`` is None.
-
-    Returns
-    -------
-    config : TrainConfig
-    learner : Learner
-        ``learner.encoder`` and ``learner.loss``, on the CPU, in evaluation mode.
-
-    Raises
-    ------
-    InputError
-        A file is missing or broken, the weights are those of another configuration or loss, or `loss` is
-        given for a run that has none of its own.
-    """
-    run = Path(run)
-    config = TrainConfig.load(run / CONFIG)
-    check_module(loss)
-    if loss is not None and config.loss != OWN:
-        raise InputError(f"loss: {run} was trained with {config.loss}; a module is only for a run with {OWN}")
-    path = run / WEIGHTS
-    if not path.is_file():
-        raise InputError(f"checkpoint: {path} is missing; expected the weights that `lacbook train` writes")
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"checkpoint: {path} is not a whole safetensors file ({error})") from error
-    first_layer = weights.get("encoder.frames.layers.0.weight", torch.empty(0, 1))
-    learner = Learner(config, first_layer.shape[-1], loss)
-    if learner.loss is None:
-        weights = {name: w for name, w in weights.items() if name.startswith("encoder.")}
-    try:
-        learner.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(
-            f"checkpoint: {path} holds weights of another configuration than {run / CONFIG}"
-            f"{'' if loss is None else ', or of another loss than the one given'} ({reason})"
-        ) from error
-    return config, learner.cpu().eval()
 
 
 def _train_epoch(
@@ -271,38 +244,6 @@ def _show(board: Any, row: dict[str, float]) -> None:
         if name != "epoch":
             board.add_scalar(name, value, int(row["epoch"]))
     board.flush()
-
-
-def _save(
-    out: Path, learner: Learner, optimizer: Any, schedule: Any, epoch: int, rows: list[dict[str, float]]
-) -> None:
-    """Write weights, log and state after an epoch; the state last, for it is what resuming trusts."""
-    with whole_file(out / WEIGHTS) as temporary:
-        # Not save_file(), which leaves a file that only its owner may read.
-        weights = {name: w.detach().cpu().clone().contiguous() for name, w in learner.state_dict().items()}
-        temporary.write_bytes(save(weights))
-    with whole_file(out / LOG) as temporary:
-        lines = [",".join(rows[0])] + [",".join(f"{v:.6g}" for v in row.values()) for row in rows]
-        temporary.write_text("\n".join(lines) + "\n")
-    with whole_file(out / STATE) as temporary:
-        state = {
-            "learner": learner.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "epoch": epoch,
-            "rows": rows,
-        }
-        torch.save(state, temporary)
-
-
-def _check_same_config(found: TrainConfig, given: TrainConfig, out: Path) -> None:
-    """Refuse to resume a run under other settings."""
-    before, now = dataclasses.asdict(found), dataclasses.asdict(given)
-    differing = [
-        f"{name} is {before[name]!r} there, {now[name]!r} here" for name in now if before[name] != now[name]
-    ]
-    if differing:
-        raise InputError(f"out: {out} holds a run of another configuration: {'; '.join(differing)}")
 
 
 def _warm_cosine(steps: int, warm: float = 0.05) -> Any:
