@@ -182,6 +182,48 @@ def align(
     print(f"saved: {out / 'alignment.json'}, alignment.png, aligned.mp4")
 
 
+@app.command
+def compare(
+    out: Path = Path("runs/compare/results.csv"),
+    config: Path | None = None,
+    root: Path | None = None,
+    runs: Path = Path("runs/compare"),
+    jobs: int = 1,
+) -> None:
+    """Train and measure every method on every data set with several seeds, and print where each stands.
+
+    Results are appended to one tidy CSV as they come: method, dataset, seed, metric, value, seconds of
+    training, revision of the code. What it holds is not run again, and a training run that was interrupted
+    is resumed, so the same command goes on after a stop.
+
+    For example:
+      lacbook compare --config my.yaml --out results.csv
+      lacbook compare --out data/results/main.csv --root DIR --jobs 2
+
+    Args:
+        out: Table to write, or to go on with. Its settings stand beside it, in a .yaml of the same name.
+        config: YAML of methods, datasets, seeds, train_clips, pairs; when left out, the settings beside out,
+            or if there are none, the default comparison.
+        root: Folder of UI-PRMD.
+        runs: Folder for the training runs.
+        jobs: Cells to run at a time, each in a process with one thread; results do not depend on it.
+    """
+    from lacbook.compare import CompareConfig
+    from lacbook.compare import compare as run
+    from lacbook.summary import standings
+
+    settings = config or out.with_suffix(".yaml")
+    if config is not None and not config.is_file():
+        raise InputError(f"config: {config} is missing; expected the YAML of a comparison")
+    comparison = CompareConfig.load(settings) if settings.exists() else CompareConfig()
+    table = run(comparison, out, root=root, runs=runs, jobs=jobs)
+    for dataset in dict.fromkeys(table["dataset"]):
+        print(f"\n{dataset}\n\n{standings(table, dataset)}")
+    print("\nbold: better than the best control (italics); ▲ ▼: better, worse than scl;")
+    print("p < 0.05 in a paired t-test over seeds, not corrected for the number of comparisons")
+    print(f"saved: {out}")
+
+
 @data_app.command
 def render(out: Path, seed: int = 0) -> None:
     """Draw the Puppets data set anew: H.264 clips and annotations.npz.

@@ -16,10 +16,13 @@ from lacbook.errors import InputError
 from lacbook.files import whole_file
 from lacbook.losses.gap_penalties import PENALTIES
 from lacbook.losses.lac import LOCAL_TERMS
+from lacbook.losses.scl import NEGATIVES
+from lacbook.losses.tcc import FORMS as TCC_FORMS
+from lacbook.losses.tcn import FORMS as TCN_FORMS
 from lacbook.models.encoder import EncoderConfig
 
 OWN = "own"
-LOSSES = ("lac", "scl", OWN)
+LOSSES = ("lac", "scl", "tcn", "tcc", "lav", "gta", OWN)
 ALIGNMENT = ("temperature", "gap_open", "gap_extend")
 
 
@@ -42,11 +45,19 @@ class TrainConfig:
     size : int
         Height and width of the frames that the encoder sees, pixels.
     loss : str
-        lac, or scl for its contrastive part alone; own is what `lacbook.train.fit` calls a module that it was
-        given.
+        lac, or scl (CARL) for its contrastive part alone; tcn, tcc, lav, gta: the earlier losses, of which
+        the last three align clips of the same action and so use its label; own is what `lacbook.train.fit`
+        calls a module that it was given.
     local : str
-        LAC's local term: structured (likelihood of the true alignment) or posterior (cross-entropy of the
-        alignment's probabilities with a Gaussian in time).
+        LAC's local term: structured (likelihood of the true alignment), posterior (cross-entropy of the
+        alignment's probabilities with a Gaussian in time), or released (the whole objective of the authors'
+        code, to compare with).
+    negatives : str
+        SCL's negatives: single_noself (the other view) or batch_noself (the other videos of the batch, too).
+    tcn_form : str
+        TCN's loss: n_pairs or triplet.
+    tcc_form : str
+        TCC's loss: regression or classification.
     penalties : str
         What LAC's gap penalties depend on: scalar (nothing, one number each), matrix (the positions in the
         two views, as published) or content (the embeddings of the two frames).
@@ -91,6 +102,9 @@ class TrainConfig:
     size: int = 64
     loss: str = "lac"
     local: str = "structured"
+    negatives: str = NEGATIVES[0]
+    tcn_form: str = TCN_FORMS[0]
+    tcc_form: str = TCC_FORMS[0]
     penalties: str = "scalar"
     local_weight: float = 0.3
     temperature: float = 0.1
@@ -113,6 +127,9 @@ class TrainConfig:
             ("data", DATASETS),
             ("loss", LOSSES),
             ("local", LOCAL_TERMS),
+            ("negatives", NEGATIVES),
+            ("tcn_form", TCN_FORMS),
+            ("tcc_form", TCC_FORMS),
             ("penalties", PENALTIES),
         ):
             if getattr(self, name) not in options:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from lacbook.train import Learner, TrainConfig, pose_dim
 if TYPE_CHECKING:
     import pandas as pd
 
-CONTROLS = ("majority", "raw", "time_only", "untrained")
+CONTROLS = ("untrained", "raw", "time_only", "majority")
 FRACTIONS = (0.1, 0.5, 1.0)
 NEIGHBOURS = (5, 10, 15)
 METRICS = (
@@ -110,29 +111,60 @@ def evaluate(config: TrainConfig, encoder: VideoEncoder, clips: Sequence[Clip] |
                 raise InputError(
                     f"data: {config.data} has fewer than two {split} clips of {action}; pairs are needed"
                 )
-    torch.manual_seed(config.seed)
-    untrained = Learner(config, pose_dim(clips)).encoder.eval()
-    methods: dict[str, Callable[[], Sequence[NDArray]]] = {
-        config.loss: lambda: embed(encoder, clips, desc=f"embed {config.loss}"),
-        "untrained": lambda: embed(untrained, clips, desc="embed untrained"),
-        "raw": lambda: raw_features(clips),
-        "time_only": lambda: time_features(clips),
+    methods: dict[str, Callable[[], dict[str, float]]] = {
+        config.loss: lambda: measure(clips, embed(encoder, clips, desc=f"embed {config.loss}")),
+        **{name: partial(measure_control, name, config, clips) for name in CONTROLS},
     }
     rows = [
         {"method": method, "metric": metric, "value": value}
-        for method, features in tqdm(methods.items(), desc="evaluate", unit="method")
-        for metric, value in measure(clips, features()).items()
+        for method, measured in tqdm(methods.items(), desc="evaluate", unit="method")
+        for metric, value in measured().items()
     ]
-    rows += [{"method": "majority", "metric": m, "value": v} for m, v in _majority(clips).items()]
     return pd.DataFrame(rows)
 
 
-def measure(clips: Sequence[Clip], z: Sequence[NDArray]) -> dict[str, float]:
-    """Every metric of `METRICS` for embeddings of clips that `in_order` has ordered, mean over actions."""
+def measure_control(
+    name: str, config: TrainConfig, clips: Sequence[Clip], most_pairs: int | None = None
+) -> dict[str, float]:
+    """Every metric of `METRICS` for one of `CONTROLS`, on clips that `in_order` has ordered.
+
+    Parameters
+    ----------
+    name : {"majority", "raw", "time_only", "untrained"}
+        As in `evaluate`.
+    config : TrainConfig
+        Of the run that it is compared with; its seed makes the untrained encoder.
+    clips, most_pairs
+        As in `measure`.
+    """
+    if name == "majority":
+        return _majority(clips)
+    if name == "untrained":
+        torch.manual_seed(config.seed)
+        features: Sequence[NDArray] = embed(
+            Learner(config, pose_dim(list(clips))).encoder.eval(), clips, desc="embed untrained"
+        )
+    elif name == "raw":
+        features = raw_features(clips)
+    elif name == "time_only":
+        features = time_features(clips)
+    else:
+        raise ValueError(f"name: {name!r} is no control; choose from {', '.join(CONTROLS)}")
+    return measure(clips, features, most_pairs)
+
+
+def measure(clips: Sequence[Clip], z: Sequence[NDArray], most_pairs: int | None = None) -> dict[str, float]:
+    """Every metric of `METRICS` for embeddings of clips that `in_order` has ordered, mean over actions.
+
+    With `most_pairs`, tau, active tau and what is measured along paths are taken from at most so many ordered
+    pairs of test clips, as many of each action and the same at every call; from all when left out.
+    """
     train_index = [k for k, clip in enumerate(clips) if clip.split == "train"]
     options = metrics.choose_path_options([clips[k] for k in train_index], [z[k] for k in train_index])
     per_action = []
-    for action in sorted({clip.action for clip in clips}):
+    actions = sorted({clip.action for clip in clips})
+    pairs_each = None if most_pairs is None else max(1, most_pairs // len(actions))
+    for action in actions:
         train, z_train = _select(clips, z, action, "train")
         test, z_test = _select(clips, z, action, "test")
         values = {}
@@ -140,12 +172,13 @@ def measure(clips: Sequence[Clip], z: Sequence[NDArray]) -> dict[str, float]:
             n = _labelled(train, fraction)
             values[name] = metrics.phase_accuracy(train[:n], z_train[:n], test, z_test)
         values["progression"] = metrics.progression(train, z_train, test, z_test)
-        values["tau"] = metrics.kendall_tau(test, z_test)
-        values["active_tau"] = metrics.kendall_tau(test, z_test, active=True)
+        pairs = metrics.some_pairs(len(test), pairs_each)
+        values["tau"] = metrics.kendall_tau(test, z_test, pairs=pairs)
+        values["active_tau"] = metrics.kendall_tau(test, z_test, active=True, pairs=pairs)
         for k in NEIGHBOURS:
             values[f"AP@{k}"] = metrics.average_precision(test, z_test, k)
         values["event_error"] = metrics.event_error(test, z_test)
-        values |= metrics.path_metrics(test, z_test, options)
+        values |= metrics.path_metrics(test, z_test, options, pairs)
         per_action.append(values)
     return {name: float(np.mean([values[name] for values in per_action])) for name in METRICS}
 

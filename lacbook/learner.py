@@ -11,8 +11,12 @@ from torch import Tensor, nn
 from lacbook.config import OWN, TrainConfig
 from lacbook.data.clips import Clip
 from lacbook.errors import InputError
+from lacbook.losses.gta import GTALoss
 from lacbook.losses.lac import LACLoss
+from lacbook.losses.lav import LAVLoss
 from lacbook.losses.scl import SCLLoss
+from lacbook.losses.tcc import TCCLoss
+from lacbook.losses.tcn import TCNLoss
 from lacbook.models.encoder import VideoEncoder
 
 OTHER_COLUMNS = ("epoch", "lr", "seconds")  # of a run's log, beside the parts of the loss
@@ -35,19 +39,7 @@ class Learner(nn.Module):
         self.encoder = VideoEncoder(
             dataclasses.replace(config.encoder, frame_encoder=config.frame_encoder), pose_dim
         )
-        self.loss = SCLLoss() if config.loss == "scl" else loss
-        if config.loss == "lac":
-            self.loss = LACLoss(
-                local=config.local,
-                penalties=config.penalties,
-                weight=config.local_weight,
-                temperature=config.temperature,
-                gap_open=config.gap_open,
-                gap_extend=config.gap_extend,
-                margin=config.margin,
-                view_length=config.longest_view,
-                embedding_dim=config.encoder.embedding_dim,
-            )
+        self.loss = loss if config.loss == OWN else loss_of(config)
 
     def forward(self, views: Tensor, steps: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Loss parts of B clips: the first B of the 2B `views` [2B, T, ...] pair with the last B."""
@@ -63,6 +55,33 @@ class Learner(nn.Module):
         parts = self.loss(z_u, z_v, steps_u, steps_v, torch.stack(lengths.chunk(2), dim=1))
         _check_parts(parts, type(self.loss).__name__)
         return parts
+
+
+def loss_of(config: TrainConfig) -> nn.Module:
+    """The loss that a configuration names, with its settings, newly made."""
+    if config.loss == "lac":
+        return LACLoss(
+            local=config.local,
+            penalties=config.penalties,
+            weight=config.local_weight,
+            temperature=config.temperature,
+            gap_open=config.gap_open,
+            gap_extend=config.gap_extend,
+            margin=config.margin,
+            view_length=config.longest_view,
+            embedding_dim=config.encoder.embedding_dim,
+        )
+    if config.loss == "scl":
+        return SCLLoss(negatives=config.negatives)
+    if config.loss == "tcn":
+        return TCNLoss(form=config.tcn_form)
+    if config.loss == "tcc":
+        return TCCLoss(form=config.tcc_form)
+    if config.loss == "lav":
+        return LAVLoss()
+    if config.loss == "gta":
+        return GTALoss()
+    raise ValueError(f"loss: {config.loss!r} is made by nobody here")
 
 
 def _check_parts(parts: Any, name: str) -> None:

@@ -54,20 +54,36 @@ def progression(
     return float((1 - residual / total).mean())
 
 
-def kendall_tau(clips: Sequence[Clip], z: Embeddings, *, active: bool = False, stride: int = 2) -> float:
+def kendall_tau(
+    clips: Sequence[Clip],
+    z: Embeddings,
+    *,
+    active: bool = False,
+    stride: int = 2,
+    pairs: Sequence[tuple[int, int]] | None = None,
+) -> float:
     """Mean Kendall tau-b of frames and their nearest neighbours, over ordered pairs of clips (TCC, CARL).
 
     With `active` only query frames inside the action count, against all frames of the other clip. Both are 1
-    for a clock.
+    for a clock. `pairs` are all when left out.
     """
     from scipy.stats import kendalltau
 
     taus = []
-    for a, b in permutations(range(len(clips)), 2):
+    for a, b in permutations(range(len(clips)), 2) if pairs is None else pairs:
         query = np.flatnonzero(clips[a].active)[::stride] if active else np.arange(0, len(clips[a]), stride)
         nearest = np.argmin(_squared_distance(z[a][query], z[b][::stride]), axis=1)
         taus.append(kendalltau(np.arange(len(query)), nearest).statistic)
     return float(np.nanmean(taus)) if np.isfinite(taus).any() else float("nan")
+
+
+def some_pairs(clips: int, most: int | None, seed: int = 0) -> list[tuple[int, int]]:
+    """Ordered pairs (a, b) of so many clips: all, or `most` of them at random, the same for the same seed."""
+    pairs = list(permutations(range(clips), 2))
+    if most is None or most >= len(pairs):
+        return pairs
+    chosen = np.random.default_rng(seed).choice(len(pairs), size=most, replace=False)
+    return [pairs[k] for k in np.sort(chosen)]
 
 
 def average_precision(clips: Sequence[Clip], z: Embeddings, k: int, *, stride: int = 2) -> float:
