@@ -60,7 +60,8 @@ def check_folder(out: Path, config: TrainConfig, *, resume: bool, overwrite: boo
 def start_run(out: Path, config: TrainConfig) -> None:
     """Leave nothing of a run in the folder but this configuration; other files stay.
 
-    The configuration comes last: a kill before leaves no run, or an older one that has to start anew.
+    The configuration comes last: a kill before that leaves no run, or what is left of the older one, under
+    its own configuration.
     """
     remove_leftovers(*(out / name for name in FILES))
     for path in (out / name for name in FILES if name != CONFIG):

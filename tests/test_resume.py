@@ -267,9 +267,11 @@ def test_a_broken_state_costs_one_epoch_and_is_told(tmp_path, toy_clips, whole, 
     assert_same_run(run, whole)
 
 
-def test_the_older_state_is_not_asked_while_the_newer_is_whole(tmp_path, toy_clips, whole):
+@pytest.mark.parametrize("older", [None, empty, os.unlink])
+def test_the_older_state_is_not_asked_while_the_newer_is_whole(tmp_path, toy_clips, whole, older):
     run = shutil.copytree(whole, tmp_path / "run")
-    empty(run / PREVIOUS)
+    if older is not None:
+        older(run / PREVIOUS)
     before = contents(run)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
