@@ -106,6 +106,7 @@ def test_other_settings_are_not_mixed_into_a_table(tmp_path):
     assert (out.read_text(), (tmp_path / "r.yaml").read_text()) == before
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(tmp_path):
     config = small("scl", "lac", seeds=(0,))
     alone = compare(config, tmp_path / "a.csv", runs=tmp_path / "a")
