@@ -186,6 +186,9 @@ def align(
 def compare(
     out: Path = Path("runs/compare/results.csv"),
     config: Path | None = None,
+    methods: tuple[str, ...] = (),
+    datasets: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
     root: Path | None = None,
     runs: Path = Path("runs/compare"),
     jobs: int = 1,
@@ -197,6 +200,7 @@ def compare(
     is resumed, so the same command goes on after a stop.
 
     For example:
+      lacbook compare --methods scl lac time_only --datasets puppets --seeds 0 1 2
       lacbook compare --config my.yaml --out results.csv
       lacbook compare --out data/results/main.csv --root DIR --jobs 2
 
@@ -204,6 +208,9 @@ def compare(
         out: Table to write, or to go on with. Its settings stand beside it, in a .yaml of the same name.
         config: YAML of methods, datasets, seeds, train_clips, pairs; when left out, the settings beside out,
             or if there are none, the default comparison.
+        methods: Only these of its methods, or known ones beside them; all when left out.
+        datasets: Only these of its data sets.
+        seeds: Only these seeds, or others.
         root: Folder of UI-PRMD.
         runs: Folder for the training runs.
         jobs: Cells to run at a time, each in a process with one thread; results do not depend on it.
@@ -216,6 +223,7 @@ def compare(
     if config is not None and not config.is_file():
         raise InputError(f"config: {config} is missing; expected the YAML of a comparison")
     comparison = CompareConfig.load(settings) if settings.exists() else CompareConfig()
+    comparison = comparison.only(methods, datasets, seeds)
     table = run(comparison, out, root=root, runs=runs, jobs=jobs)
     for dataset in dict.fromkeys(table["dataset"]):
         print(f"\n{dataset}\n\n{standings(table, dataset)}")

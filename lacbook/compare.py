@@ -119,6 +119,17 @@ class CompareConfig:
         except TypeError as error:
             raise InputError(f"{method} on {dataset}: {error}; see lacbook train --help") from error
 
+    def only(
+        self, methods: Sequence[str] = (), datasets: Sequence[str] = (), seeds: Sequence[int] = ()
+    ) -> CompareConfig:
+        """The part of the comparison with these methods, data sets and seeds; all where none are named."""
+        return dataclasses.replace(
+            self,
+            methods={m: self.methods.get(m, {}) for m in methods} or self.methods,
+            datasets={d: self.datasets.get(d, {}) for d in datasets} or self.datasets,
+            seeds=tuple(seeds) or self.seeds,
+        )
+
     def save(self, path: Path) -> None:
         """Write as YAML."""
         with whole_file(path) as temporary:

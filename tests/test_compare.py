@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from lacbook import cli
+from lacbook import cli, evaluate
 from lacbook import compare as module
 from lacbook.compare import COLUMNS, METHODS, CompareConfig, compare, read_results, run_cell, training_subset
 from lacbook.config import LOSSES, OWN
@@ -44,12 +45,33 @@ def test_every_loss_and_local_term_has_a_method():
     settings = [CompareConfig().train_config(m, "puppets", 0) for m in METHODS]
     assert {config.loss for config in settings} == set(LOSSES) - {OWN}
     assert {config.local for config in settings if config.loss == "lac"} == set(LOCAL_TERMS)
-    # What methods share: all but the loss and the settings of LAC's local term.
-    shared = [
-        {k: v for k, v in vars(c).items() if k not in {key for m in METHODS.values() for key in m}}
-        for c in settings
-    ]
-    assert all(config == shared[0] for config in shared)
+
+
+def test_methods_differ_in_their_loss_and_nothing_else():
+    """Nor do data sets ask for other settings of one method than of another."""
+    of_the_loss = {"loss", "local", "local_weight", "temperature", "penalties", "gap_open", "gap_extend"}
+    assert {key for changes in METHODS.values() for key in changes} == of_the_loss
+    for method, changes in METHODS.items():
+        assert method == "lac_released" or set(changes) <= {"loss", "local"}
+    settings = [vars(CompareConfig().train_config(m, "ui-prmd", 3)) for m in (*METHODS, "untrained")]
+    for config in settings:
+        assert config["seed"] == 3
+        assert all(config[key] == settings[0][key] for key in config.keys() - of_the_loss)
+
+
+def test_the_released_objective_has_its_published_settings():
+    config = CompareConfig().train_config("lac_released", "puppets", 0)
+    assert (config.local_weight, config.temperature, config.penalties) == (0.01, 0.8, "matrix")
+    assert (config.gap_open, config.gap_extend) == (1, 1)
+
+
+@pytest.mark.parametrize("method", ["scl", "time_only"])
+def test_pairs_reach_what_is_measured(tmp_path, method, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "measure", lambda clips, z, pairs: asked.append(pairs) or {})
+    monkeypatch.setattr(evaluate, "measure", lambda clips, z, pairs: asked.append(pairs) or {})
+    run_cell(dataclasses.replace(small("scl", "time_only"), pairs=7), (method, "puppets", 0), None, tmp_path)
+    assert asked == [7]
 
 
 def test_each_cell_leaves_a_row_a_metric(tmp_path):
@@ -100,7 +122,12 @@ def test_other_settings_are_not_mixed_into_a_table(tmp_path):
     out = tmp_path / "r.csv"
     compare(small("raw"), out, runs=tmp_path / "runs")
     before = out.read_text(), (tmp_path / "r.yaml").read_text()
-    for other in (small("raw", epochs=2), CompareConfig(methods={"raw": {}}, datasets={"puppets": PUPPETS})):
+    given = small("raw")
+    for other in (
+        small("raw", epochs=2),
+        dataclasses.replace(given, train_clips=7),
+        dataclasses.replace(given, pairs=7),
+    ):
         with pytest.raises(InputError, match=r"r.yaml is of another comparison: .* there, .* here"):
             compare(other, out, runs=tmp_path / "runs")
     assert (out.read_text(), (tmp_path / "r.yaml").read_text()) == before
@@ -225,6 +252,18 @@ def test_the_command_goes_on_with_the_settings_beside_the_table(tmp_path, capsys
     assert capsys.readouterr().out == first
     assert "| scl" in first
     assert yaml.safe_load((tmp_path / "r.yaml").read_text())["train_clips"] == 6
+
+
+def test_the_command_takes_a_part_of_the_comparison(tmp_path, capsys):
+    settings, out = tmp_path / "c.yaml", tmp_path / "r.csv"
+    small("scl", "raw", "time_only", seeds=(0, 1)).save(settings)
+    words = ["compare", "--config", settings, "--out", out, "--runs", tmp_path / "runs"]
+    cli.main([*map(str, words), "--methods", "raw", "majority", "--seeds", "1", "--datasets", "puppets"])
+    found = read_results(out)[["method", "seed"]].drop_duplicates().values.tolist()
+    assert found == [["raw", 1], ["majority", 1]]
+    with pytest.raises(SystemExit):
+        cli.main([*map(str, words), "--methods", "sloth"])
+    assert "'sloth' is unknown" in capsys.readouterr().err
 
 
 def test_threads_are_given_back():

@@ -204,3 +204,27 @@ def test_markdown_gives_mean_and_deviation_over_seeds():
         "| tau    | 0.250 ± 0.000 | -             |",
     ]
     assert "| acc@10 | 0.500 |" in evaluate.as_markdown(table[table["seed"] == 0])
+
+
+def test_pairs_are_a_number_over_all_actions(toy_clips, monkeypatch):
+    """So many in total, as many of each action, for tau and for what is measured along paths."""
+    half = [dataclasses.replace(clip, action="bend") for clip in toy_clips]
+    clips = evaluate.in_order(
+        [*toy_clips, *(dataclasses.replace(c, video_id=f"{c.video_id}_bend") for c in half)], 0
+    )
+    z = [np.random.default_rng(k).standard_normal((len(clip), 4)) for k, clip in enumerate(clips)]
+    asked = []
+    for name in ("kendall_tau", "path_metrics"):
+        real = getattr(evaluate.metrics, name)
+
+        def spy(*args, real=real, **kwargs):
+            asked.append(kwargs.get("pairs", args[3] if len(args) > 3 else None))
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(evaluate.metrics, name, spy)
+    monkeypatch.setattr(evaluate.metrics, "choose_path_options", lambda *_: evaluate.metrics.PATH_GRID[0])
+    evaluate.measure(clips, z, 8)
+    assert [len(pairs) for pairs in asked] == [4] * 6
+    asked.clear()
+    evaluate.measure(clips, z)
+    assert [len(pairs) for pairs in asked] == [6] * 6  # all of three test clips

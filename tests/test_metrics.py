@@ -236,3 +236,13 @@ def test_batches_of_pairs_give_the_paths_that_single_pairs_give(toy_clips, monke
     for one, other in zip(together, metrics.hard_paths(z, pairs, OPTIONS), strict=True):
         assert len(one) > 10
         assert np.array_equal(one, other)
+
+
+def test_some_pairs_are_different_ordered_pairs_and_always_the_same():
+    pairs = metrics.some_pairs(10, 30)
+    assert len(set(pairs)) == len(pairs) == 30
+    assert all(a != b and 0 <= a < 10 and 0 <= b < 10 for a, b in pairs)
+    assert any(a > b for a, b in pairs)
+    assert pairs == metrics.some_pairs(10, 30)
+    assert pairs != metrics.some_pairs(10, 30, seed=1)
+    assert len(metrics.some_pairs(10, None)) == len(metrics.some_pairs(10, 1000)) == 90

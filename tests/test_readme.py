@@ -15,7 +15,9 @@ import pytest
 
 from lacbook import cli
 from lacbook.align import committed_checkpoint
+from lacbook.compare import read_results
 from lacbook.evaluate import as_markdown
+from lacbook.summary import standings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -80,3 +82,9 @@ def test_tables_are_the_stored_ones(name, stored):
     assert table["seed"].nunique() >= 3
     printed = README.split(f"<!-- table:{name} -->")[1].split(f"<!-- /table:{name} -->")[0]
     assert printed.strip() == as_markdown(table)
+
+
+@pytest.mark.parametrize("dataset", ["puppets", "ui-prmd"])
+def test_the_main_table_is_the_stored_one(dataset):
+    printed = README.split(f"<!-- table:main-{dataset} -->")[1].split(f"<!-- /table:main-{dataset} -->")[0]
+    assert printed.strip() == standings(read_results(ROOT / "data" / "results" / "main.csv"), dataset)
