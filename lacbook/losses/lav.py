@@ -14,6 +14,8 @@ from lacbook.alignment import soft_dtw
 from lacbook.padding import valid_cells, valid_mask
 from lacbook.similarity import cosine
 
+PUBLISHED_LENGTH = 20  # frames of each video in the paper's code, for which it balances the two terms
+
 
 def contrastive_idm(
     z: Tensor, steps: Tensor, lengths: Tensor, *, window: int = 10, margin: float = 2.0
@@ -71,7 +73,7 @@ def lav_loss(
     window: int = 10,
     margin: float = 2.0,
 ) -> dict[str, Tensor]:
-    """Mean over pairs of videos of (softDTW(d2) + weight * (IDM(u) + IDM(v))) / T.
+    """Mean over pairs of videos of (softDTW(d2) + weight * 20 / T * (IDM(u) + IDM(v))) / T.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ def lav_loss(
     Returns
     -------
     dict of scalar Tensors
-        ``loss`` = ``dtw`` + weight * ``idm``, each divided by T. ``dtw`` falls below 0 where many paths are
+        ``loss`` = ``dtw`` + weight * ``idm``, each per frame. ``dtw`` falls below 0 where many paths are
         cheap, as soft-DTW does.
 
     Raises
@@ -103,9 +105,10 @@ def lav_loss(
 
     Notes
     -----
-    The paper's code always has T = 20 frames in both videos; ours takes the mean of the two lengths, as views
-    differ. The balance holds for that T: per frame, the IDM sums grow with T and soft-DTW does not. Soft-DTW
-    is not normalised by the costs of each video with itself, here as there.
+    The paper's code always has T = 20 frames in both videos; ours takes the mean of the two lengths. Per
+    frame the IDM sums grow with T and soft-DTW does not, so that at our lengths IDM would drown it; the factor
+    20 / T (ours, 1 at the published length) keeps the paper's balance. Soft-DTW is not normalised by the costs
+    of each video with itself, here as there.
     """
     if window < 0:
         raise ValueError(f"window is {window}; expected at least 0 frames")
@@ -118,8 +121,9 @@ def lav_loss(
         contrastive_idm(z, steps, lengths[:, k], window=window, margin=margin)
         for k, (z, steps) in enumerate(((z_u, steps_u), (z_v, steps_v)))
     )
-    frames = lengths.sum(1) / 2
-    dtw, idm = (score / frames).mean(), ((idm_u + idm_v) / frames).mean()
+    frames = lengths.sum(1).to(z_u.dtype) / 2
+    dtw = (score / frames).mean()
+    idm = ((idm_u + idm_v) / frames * (PUBLISHED_LENGTH / frames)).mean()
     return {"loss": dtw + weight * idm, "dtw": dtw, "idm": idm}
 
 

@@ -13,7 +13,8 @@ from lacbook.padding import valid_mask
 from lacbook.similarity import negative_squared_distance
 
 FORMS = ("regression", "classification")
-# Least variance of the returned time. Its root, a thousandth of the view, is finer than a frame.
+# Added to the variance of the returned time: the square of a thousandth of the view. Not a floor, which would
+# have no gradient just where a cycle is sure of the wrong frame.
 LEAST_VARIANCE = 1e-6
 
 
@@ -45,7 +46,7 @@ def _regression(logits: Tensor, times: Tensor, variance_weight: float) -> Tensor
     """(t_i - mu_i)^2 / sigma_i^2 + variance_weight * log sigma_i^2 of each row; [B, N]."""
     beta = logits.softmax(2)
     mean = (beta * times[:, None, :]).sum(2)
-    variance = (beta * (times[:, None, :] - mean[:, :, None]).square()).sum(2).clamp(min=LEAST_VARIANCE)
+    variance = (beta * (times[:, None, :] - mean[:, :, None]).square()).sum(2) + LEAST_VARIANCE
     return (times - mean).square() / variance + variance_weight * variance.log()
 
 
@@ -80,7 +81,7 @@ def tcc_loss(
     cross-entropy of beta with the frame i itself.
 
     The times t are the frame indices, scaled to run from 0 to 1 over a view. The unit of time matters little:
-    another one leaves the first term as it is and adds a constant to the second. sigma^2 is at least 1e-6
+    another one leaves the first term as it is and adds a constant to the second. 1e-6 is added to sigma^2
     (ours), for with a perfectly sharp beta it would be 0.
 
     The code divides squared distances by tau times the number of channels, for embeddings of any length. On

@@ -43,7 +43,12 @@ def literal(z_u, z_v, steps_u, steps_v, lengths, temperature=0.1, weight=0.5, wi
                 soft_min = -temperature * math.log(sum(math.exp(-x / temperature) for x in before or [0.0]))
                 r[i, j] = d2(u[i], v[j]) + soft_min
         dtw_sum += r[n - 1, m - 1] / ((n + m) / 2)
-        idm_sum += (idm(u, steps_u[b, :n].tolist()) + idm(v, steps_v[b, :m].tolist())) / ((n + m) / 2)
+        idm_sum += (
+            (idm(u, steps_u[b, :n].tolist()) + idm(v, steps_v[b, :m].tolist()))
+            / ((n + m) / 2)
+            * 20
+            / ((n + m) / 2)
+        )
     dtw, idm_mean = dtw_sum / len(lengths), idm_sum / len(lengths)
     return dtw + weight * idm_mean, dtw, idm_mean
 
