@@ -157,13 +157,13 @@ def _as_penalties(
     return penalties[0].expand(shape), penalties[1].expand(shape)
 
 
-def _as_batch(similarity: Similarity, lengths: Lengths) -> tuple[Tensor, Tensor, bool]:
-    """Check shapes; return similarity [B,N,M], lengths [B,2] int64, and whether the input was batched."""
-    s = _as_tensor("similarity", similarity)
+def _as_batch(table: Similarity, lengths: Lengths, name: str = "similarity") -> tuple[Tensor, Tensor, bool]:
+    """Check shapes; return the table [B,N,M], lengths [B,2] int64, and whether the input was batched."""
+    s = _as_tensor(name, table)
     if s.dim() not in (2, 3):
-        raise ValueError(f"similarity has shape {tuple(s.shape)}; expected (B, N, M) or (N, M)")
+        raise ValueError(f"{name} has shape {tuple(s.shape)}; expected (B, N, M) or (N, M)")
     if s.shape[-2] == 0 or s.shape[-1] == 0:
-        raise ValueError(f"similarity has shape {tuple(s.shape)}; expected at least one frame in each video")
+        raise ValueError(f"{name} has shape {tuple(s.shape)}; expected at least one frame in each video")
     expected = (2,) if s.dim() == 2 else (s.shape[0], 2)
     if lengths is None:
         limits = torch.tensor([s.shape[-2], s.shape[-1]]).expand(expected)

@@ -15,6 +15,14 @@ def check_temperature(temperature: float) -> None:
         )
 
 
+def check_lengths(lengths: Tensor, n: int, m: int) -> None:
+    """Raise ValueError unless the lengths [B, 2] are from 1 to n and from 1 to m."""
+    wrong = ((lengths < 1) | (lengths > lengths.new_tensor([n, m]))).any(1)
+    if wrong.any():
+        b = int(wrong.nonzero()[0])
+        raise ValueError(f"lengths of pair {b} are {lengths[b].tolist()}; expected 1 to {n} and 1 to {m}")
+
+
 def check_values(similarity: Tensor, gap_open: Tensor, gap_extend: Tensor, lengths: Tensor) -> None:
     """Raise ValueError for lengths out of range and, within them, NaN or +inf similarities or such penalties.
 
@@ -32,10 +40,7 @@ def check_values(similarity: Tensor, gap_open: Tensor, gap_extend: Tensor, lengt
     pairs, n, m = similarity.shape
     if pairs == 0:
         return
-    wrong = ((lengths < 1) | (lengths > lengths.new_tensor([n, m]))).any(1)
-    if wrong.any():
-        b = int(wrong.nonzero()[0])
-        raise ValueError(f"lengths of pair {b} are {lengths[b].tolist()}; expected 1 to {n} and 1 to {m}")
+    check_lengths(lengths, n, m)
     if not similarity.amax() < math.inf:  # the maximum is NaN if any entry is
         _find(
             "similarity", similarity, ~(similarity < math.inf), lengths, "numbers, or -inf for 'never match'"

@@ -13,7 +13,7 @@ cost of the cheapest path. Two relaxations make it differentiable, at temperatur
   path's and may be negative; its gradient by the cost is how probable each cell is.
 - ``expectation``, ``sum p r`` with ``p = softmax(-r / t)``: GTA (Hadji et al. 2021, arXiv 2105.05217). It
   lies above the minimum. Its derivative by r_n is ``p_n (1 - (r_n - sum p r) / t)``; the three sum to 1, but
-  one may be negative.
+  one may be negative, so that over hundreds of frames gradients can grow along the path.
 
 `dtw_kernels` and `dtw_wavefront` compute them, on the CPU and on any device.
 """
@@ -28,8 +28,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lacbook.alignment.api import Lengths, _as_tensor
-from lacbook.alignment.checks import _find
+from lacbook.alignment.api import Lengths, _as_batch
+from lacbook.alignment.checks import _find, check_lengths
 
 RELAXATIONS = ("logsumexp", "expectation")
 BACKENDS = ("auto", "numba", "wavefront")
@@ -78,6 +78,8 @@ class HardDTW:
         IndexError
             If there is no such pair.
         """
+        if b < 0:
+            raise IndexError(f"b is {b}; expected 0 or above")
         return [(i, j) for i, j in self._paths[b, : self._counts[b]].tolist()]
 
 
@@ -138,35 +140,17 @@ class _TableGradient(torch.autograd.Function):
         raise RuntimeError("soft_dtw can be differentiated only once; second derivatives were asked for")
 
 
-def _as_batch(cost: Tensor | NDArray[Any], lengths: Lengths) -> tuple[Tensor, Tensor, bool]:
+def _checked(cost: Tensor | NDArray[Any], lengths: Lengths) -> tuple[Tensor, Tensor, bool]:
     """Check shapes and values; return cost [B,N,M], lengths [B,2] int64, and whether it was batched."""
-    c = _as_tensor("cost", cost)
-    if c.dim() not in (2, 3) or c.shape[-2] == 0 or c.shape[-1] == 0:
-        raise ValueError(
-            f"cost has shape {tuple(c.shape)}; expected (B, N, M) or (N, M), at least one frame each"
-        )
-    n, m = c.shape[-2:]
-    expected = (2,) if c.dim() == 2 else (len(c), 2)
-    if lengths is None:
-        limits = torch.tensor([n, m]).expand(expected)
-    else:
-        limits = lengths if isinstance(lengths, Tensor) else torch.from_numpy(np.array(lengths))
-    if limits.is_floating_point() or limits.is_complex() or limits.dtype == torch.bool:
-        raise ValueError(f"lengths has dtype {limits.dtype}; expected whole numbers")
-    if tuple(limits.shape) != expected:
-        raise ValueError(f"lengths has shape {tuple(limits.shape)}; expected {expected}, (n, m) of each pair")
-    batched = c.dim() == 3
-    c, limits = c if batched else c[None], limits.long().reshape(-1, 2)
-    wrong = ((limits < 1) | (limits > limits.new_tensor([n, m]))).any(1)
-    if wrong.any():
-        b = int(wrong.nonzero()[0])
-        raise ValueError(f"lengths of pair {b} are {limits[b].tolist()}; expected 1 to {n} and 1 to {m}")
+    c, limits, batched = _as_batch(cost, lengths, "cost")
+    check_lengths(limits, *c.shape[1:])
     large = ~(c.detach().abs() < LARGEST_COST)  # true for NaN
     if large.any():
         _find("cost", c, large, limits, f"numbers below {LARGEST_COST:g} in size")
     return c, limits, batched
 
 
+@torch.compiler.disable  # torch.compile would trace into numba
 def soft_dtw(
     cost: Tensor | NDArray[Any],
     *,
@@ -197,9 +181,9 @@ def soft_dtw(
     Returns
     -------
     SoftDTW
-        Score and table, by one pass of O(N M) steps, and a second for the gradient. Memory: one number per
-        cell for the table, 8 bytes more until it is differentiated, and 8 to 16 while it is; what the backend
-        wavefront needs besides, its file says.
+        Score and table, by one pass of O(N M) steps, and a second for the gradient. Until that is done, cost
+        and table are kept, 8 bytes a cell each (the cost of float32 4), and must not be changed in place; the
+        gradient takes 8 to 16 bytes a cell more, and what the backend wavefront needs its file says.
 
     Raises
     ------
@@ -215,13 +199,14 @@ def soft_dtw(
     for name, value, known in (("relaxation", relaxation, RELAXATIONS), ("backend", backend, BACKENDS)):
         if value not in known:
             raise ValueError(f"{name} is {value!r}; expected {', '.join(map(repr, known))}")
-    c, limits, batched = _as_batch(cost, lengths)
+    c, limits, batched = _checked(cost, lengths)
     table = _Table.apply(c, float(temperature), relaxation == "expectation", limits, backend)
     ends = (limits - 1).to(table.device)
     score = table[torch.arange(len(table), device=table.device), ends[:, 0], ends[:, 1]]
     return SoftDTW(score, table) if batched else SoftDTW(score[0], table[0])
 
 
+@torch.compiler.disable
 def dtw(cost: Tensor | NDArray[Any], *, lengths: Lengths = None) -> HardDTW:
     """Find the cheapest global alignment of each pair, with its path.
 
@@ -247,6 +232,6 @@ def dtw(cost: Tensor | NDArray[Any], *, lengths: Lengths = None) -> HardDTW:
     """
     from lacbook.alignment import dtw_kernels
 
-    c, limits, batched = _as_batch(cost, lengths)
+    c, limits, batched = _checked(cost, lengths)
     score, paths, counts = dtw_kernels.hard(c.detach(), limits)
     return HardDTW(score if batched else score[0], paths, counts)

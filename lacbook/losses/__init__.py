@@ -1,1 +1,1 @@
-"""The losses: CARL's contrastive one, and LAC."""
+"""The losses, a file each: TCN, TCC, LAV, GTA, CARL's SCL, and LAC."""

@@ -106,9 +106,9 @@ def lav_loss(
     Notes
     -----
     The paper's code always has T = 20 frames in both videos; ours takes the mean of the two lengths. Per
-    frame the IDM sums grow with T and soft-DTW does not, so that at our lengths IDM would drown it; the factor
-    20 / T (ours, 1 at the published length) keeps the paper's balance. Soft-DTW is not normalised by the costs
-    of each video with itself, here as there.
+    frame the IDM sums grow with T and soft-DTW does not, so that at our lengths IDM would drown it; the
+    factor 20 / T (ours, 1 at the published length) keeps the paper's balance. Soft-DTW is not normalised by
+    the costs of each video with itself, here as there.
     """
     if window < 0:
         raise ValueError(f"window is {window}; expected at least 0 frames")

@@ -21,7 +21,7 @@ FORMS = ("n_pairs", "triplet")
 
 
 def draw_pairs(steps: Tensor, lengths: Tensor, window: int = 5) -> tuple[Tensor, Tensor]:
-    """Every `window`-th frame, from a random start, as anchor, and a frame shortly before it as its positive.
+    """Every `window`-th frame of the view, from a random start, as anchor, with one from shortly before it.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def draw_triplets(
 
 def _draw_column(allowed: Tensor) -> tuple[Tensor, Tensor]:
     """One of the allowed columns of each row [..., N, N], all as likely, and whether there is any."""
-    noise = torch.rand(allowed.shape, device=allowed.device)
+    noise = torch.rand(allowed.shape, dtype=torch.float32, device=allowed.device)
     return noise.masked_fill(~allowed, -1).argmax(-1), allowed.any(-1)
 
 

@@ -1,12 +1,15 @@
 """Soft and hard dynamic time warping against enumerated paths and a literal loop."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from lacbook.alignment import dtw, soft_dtw
+from lacbook.alignment.dtw import _implementation
 
 relaxations = pytest.mark.parametrize("relaxation", ["logsumexp", "expectation"])
 backends = pytest.mark.parametrize("backend", ["numba", "wavefront"])
@@ -256,3 +259,38 @@ def test_errors(wrong, message):
 def test_errors_of_the_hard_one(wrong, message):
     with pytest.raises(ValueError, match=message):
         dtw(**({"cost": torch.zeros(2, 3, 4)} | wrong))
+
+
+def test_the_backend_that_is_asked_for_computes():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    for backend, device, expected in (
+        ("auto", cpu, "dtw_kernels"),
+        ("numba", cpu, "dtw_kernels"),
+        ("wavefront", cpu, "dtw_wavefront"),
+        ("auto", gpu, "dtw_wavefront"),
+    ):
+        assert _implementation(backend, device).__name__.endswith(expected)
+
+
+def test_unbatched_in_unbatched_out():
+    cost = torch.rand(3, 4)
+    found = soft_dtw(cost)
+    assert found.table.shape == (3, 4)
+    assert found.score.shape == dtw(cost).score.shape == ()
+
+
+@pytest.mark.slow
+def test_it_runs_under_torch_compile_in_a_new_process():
+    """New, since Dynamo traces into numba's compiler only where a kernel has not been compiled yet."""
+    code = """
+import torch
+from lacbook.alignment import soft_dtw
+cost = torch.rand(2, 5, 6, requires_grad=True)
+for relaxation in ("logsumexp", "expectation"):
+    f = lambda c: soft_dtw(c, relaxation=relaxation).score.sum()
+    (found,) = torch.autograd.grad(torch.compile(f, backend="aot_eager")(cost), cost)
+    (expected,) = torch.autograd.grad(f(cost), cost)
+    torch.testing.assert_close(found, expected)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
