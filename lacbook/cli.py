@@ -208,27 +208,33 @@ def compare(
         out: Table to write, or to go on with. Its settings stand beside it, in a .yaml of the same name.
         config: YAML of methods, datasets, seeds, train_clips, pairs; when left out, the settings beside out,
             or if there are none, the default comparison.
-        methods: Only these of its methods, or known ones beside them; all when left out.
+        methods: Only these of its methods; all when left out.
         datasets: Only these of its data sets.
-        seeds: Only these seeds, or others.
+        seeds: Only these of its seeds.
         root: Folder of UI-PRMD.
         runs: Folder for the training runs.
         jobs: Cells to run at a time, each in a process with one thread; results do not depend on it.
     """
-    from lacbook.compare import CompareConfig
+    from lacbook.compare import CellsFailedError, CompareConfig, check_name, read_results
     from lacbook.compare import compare as run
     from lacbook.summary import standings
 
-    settings = config or out.with_suffix(".yaml")
-    if config is not None and not config.is_file():
-        raise InputError(f"config: {config} is missing; expected the YAML of a comparison")
-    comparison = CompareConfig.load(settings) if settings.exists() else CompareConfig()
-    comparison = comparison.only(methods, datasets, seeds)
-    table = run(comparison, out, root=root, runs=runs, jobs=jobs)
+    check_name(out)
+    beside = out.with_suffix(".yaml")
+    settings = CompareConfig.load(config or beside) if config or beside.exists() else CompareConfig()
+    cells = settings.cells(methods, datasets, seeds)
+    failure = None
+    try:
+        run(settings, out, cells=cells, root=root, runs=runs, jobs=jobs)
+    except CellsFailedError as error:  # what there is, is worth seeing
+        failure = error
+    table = read_results(out)
     for dataset in dict.fromkeys(table["dataset"]):
         print(f"\n{dataset}\n\n{standings(table, dataset)}")
     print("\nbold: better than the best control (italics); ▲ ▼: better, worse than scl;")
     print("p < 0.05 in a paired t-test over seeds, not corrected for the number of comparisons")
+    if failure is not None:
+        raise failure
     print(f"saved: {out}")
 
 
@@ -279,5 +285,5 @@ def main(args: Sequence[str] | None = None) -> None:
         print("lacbook:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("lacbook: interrupted; a training run continues with --resume", file=sys.stderr)
+        print("lacbook: interrupted; compare goes on as it is, train with --resume", file=sys.stderr)
         sys.exit(130)

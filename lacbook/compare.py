@@ -7,14 +7,17 @@ of a control. Cells that the table holds are not run again, so an interrupted co
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
+import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,145 +27,30 @@ import yaml
 from tqdm.auto import tqdm
 
 import lacbook
+from lacbook.compare_config import METHODS, Cell, CompareConfig
 from lacbook.data.clips import Clip
 from lacbook.errors import InputError
-from lacbook.evaluate import CONTROLS, embed, in_order, measure, measure_control
+from lacbook.evaluate import CONTROLS, METRICS, embed, in_order, measure, measure_control
 from lacbook.files import whole_file
-from lacbook.models.encoder import EncoderConfig
-from lacbook.train import TrainConfig, fit, load_run
+from lacbook.train import CONFIG, LOG, TrainConfig, fit, load_run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# What each method changes of the settings that all share.
-METHODS: dict[str, dict[str, Any]] = {
-    "tcn": {"loss": "tcn"},
-    "tcc": {"loss": "tcc"},
-    "lav": {"loss": "lav"},
-    "gta": {"loss": "gta"},
-    "scl": {"loss": "scl"},
-    "lac": {"loss": "lac"},
-    "lac_posterior": {"loss": "lac", "local": "posterior"},
-    "lac_released": {
-        "loss": "lac",
-        "local": "released",
-        "local_weight": 0.01,
-        "temperature": 0.8,
-        "penalties": "matrix",
-        "gap_open": 1.0,
-        "gap_extend": 1.0,
-    },
-}
+__all__ = ["METHODS", "CellsFailedError", "CompareConfig", "compare", "read_results"]  # what users need
 OF_THE_DATA = ("data", "root", "action", "movement", "idle", "size", "encoder")  # what decides the clips
 COLUMNS = ("method", "dataset", "seed", "metric", "value", "seconds", "revision")
 
 
-@dataclass(frozen=True)
-class CompareConfig:
-    """All that decides a comparison.
-
-    Parameters
-    ----------
-    methods : dict
-        Settings of `TrainConfig` that a method changes, by its name. Those of `METHODS` add to what is given
-        there; the name of a control stands for it.
-    datasets : dict
-        Settings of `TrainConfig` for all methods on a data set, by the data set's name.
-    seeds : tuple of int
-        Of weights, views, augmentation, order; and of the order in which training clips label the probes.
-    train_clips : int, optional
-        Most training clips of a data set, as many of each action; all when left out.
-    pairs : int, optional
-        Most pairs of test clips that tau and paths are measured on, as many of each action; all when left
-        out.
-
-    Raises
-    ------
-    InputError
-        A method is unknown and changes nothing, or a setting is not one of `TrainConfig`.
-    """
-
-    methods: dict[str, dict[str, Any]] = field(default_factory=lambda: {m: {} for m in (*METHODS, *CONTROLS)})
-    datasets: dict[str, dict[str, Any]] = field(default_factory=lambda: {"puppets": {}, "ui-prmd": {}})
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    train_clips: int | None = 200
-    pairs: int | None = 500
-
-    def __post_init__(self) -> None:
-        for name, settings in self.methods.items():
-            if name not in METHODS and name not in CONTROLS and not settings:
-                known = ", ".join((*METHODS, *CONTROLS))
-                raise InputError(f"methods: {name!r} is unknown and changes nothing; choose from {known}")
-            if name in CONTROLS and settings:
-                raise InputError(f"methods: {name!r} is a control; found settings for it")
-        for name in ("train_clips", "pairs"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise InputError(f"{name}: expected 1 or more, found {value}")
-        if not self.methods or not self.datasets or not self.seeds:
-            raise InputError("methods, datasets, seeds: expected at least one of each")
-        for cell in self.cells():
-            self.train_config(*cell)
-
-    def cells(self) -> list[tuple[str, str, int]]:
-        """(method, data set, seed) of everything to run; seed by seed, so that all methods have as many."""
-        return [(m, d, s) for s in self.seeds for d in self.datasets for m in self.methods]
-
-    def train_config(self, method: str, dataset: str, seed: int, root: Path | None = None) -> TrainConfig:
-        """Settings of one training run; a control has those that every method shares."""
-        changes = {**self.datasets[dataset], **METHODS.get(method, {}), **self.methods[method]}
-        if dataset == "ui-prmd" and root is not None:
-            changes["root"] = str(root)
-        try:
-            if "encoder" in changes:
-                changes["encoder"] = EncoderConfig(**changes["encoder"])
-            return TrainConfig(data=dataset, seed=seed, **changes)
-        except TypeError as error:
-            raise InputError(f"{method} on {dataset}: {error}; see lacbook train --help") from error
-
-    def only(
-        self, methods: Sequence[str] = (), datasets: Sequence[str] = (), seeds: Sequence[int] = ()
-    ) -> CompareConfig:
-        """The part of the comparison with these methods, data sets and seeds; all where none are named."""
-        return dataclasses.replace(
-            self,
-            methods={m: self.methods.get(m, {}) for m in methods} or self.methods,
-            datasets={d: self.datasets.get(d, {}) for d in datasets} or self.datasets,
-            seeds=tuple(seeds) or self.seeds,
-        )
-
-    def save(self, path: Path) -> None:
-        """Write as YAML."""
-        with whole_file(path) as temporary:
-            values = {**dataclasses.asdict(self), "seeds": list(self.seeds)}
-            temporary.write_text(yaml.safe_dump(values, sort_keys=False))
-
-    @classmethod
-    def load(cls, path: Path) -> CompareConfig:
-        """Read what `save` wrote, or what someone did; methods and datasets may be plain lists of names.
-
-        Raises
-        ------
-        InputError
-            The file is missing or is not such a configuration.
-        """
-        try:
-            values = yaml.safe_load(path.read_text())
-            for name in {"methods", "datasets"} & values.keys():
-                named = values[name]
-                values[name] = {key: (named[key] if isinstance(named, dict) else None) or {} for key in named}
-            if "seeds" in values:
-                values["seeds"] = tuple(int(seed) for seed in values["seeds"])
-            return cls(**values)
-        except InputError as error:
-            raise InputError(f"config: {path}: {error}") from error
-        except (OSError, yaml.YAMLError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(f"config: {path} is not the YAML of a comparison ({error})") from error
+class CellsFailedError(InputError):
+    """Some cells could not be run; the results of the others are there."""
 
 
 def compare(
     config: CompareConfig,
     out: Path,
     *,
+    cells: Sequence[Cell] | None = None,
     root: Path | None = None,
     runs: Path = Path("runs/compare"),
     jobs: int = 1,
@@ -174,14 +62,17 @@ def compare(
     config : CompareConfig
     out : Path
         Tidy CSV with the columns `COLUMNS`: a row for each metric of a cell; seconds are those of training.
-        Beside it, the configuration as YAML: the same must be given again to go on, but for methods, data
-        sets and seeds, of which there may be more or fewer.
+        Beside it, the configuration as YAML: what it says of a method or data set must not change later, but
+        methods, data sets and seeds may be added. One comparison at a time in a table.
+    cells : sequence of (method, data set, seed), optional
+        Only these of `config.cells`; all when left out.
     root : Path, optional
         Folder of UI-PRMD.
     runs : Path
-        Folder for the training runs. One that was interrupted is resumed.
+        Folder for the training runs. One that was interrupted is resumed, a finished one is measured.
     jobs : int, default 1
-        Cells at a time, each in a process and a thread of its own, so that results do not depend on it.
+        Cells at a time, each in a process of its own. Torch has one thread in any case, so that results do
+        not depend on it (on a CPU).
 
     Returns
     -------
@@ -190,49 +81,62 @@ def compare(
 
     Raises
     ------
+    CellsFailedError
+        Some cells failed; the others are run first.
     InputError
-        `out` belongs to another comparison, data are missing, or cells failed (the others are run first).
+        `out` belongs to another comparison, data are missing, or a process was killed.
     """
     import pandas as pd
 
     if jobs < 1:
         raise InputError(f"jobs: expected 1 or more, found {jobs}")
-    if out.suffix != ".csv":
-        raise InputError(f"out: {out}; expected the name of a .csv file")
+    check_name(out)
     table = read_results(out)
     beside = out.with_suffix(".yaml")
-    known = _joined(CompareConfig.load(beside), config, beside) if len(table) else config
-    for dataset in config.datasets:  # missing data end it now and not in an hour
-        _clips(config.train_config(next(iter(config.methods)), dataset, 0, root), config.train_clips)
-    known.save(beside)
+    found = CompareConfig.load(beside) if len(table) else None
+    known = config if found is None else _joined(found, config, beside)
+    wanted = list(config.cells() if cells is None else cells)
     done = set(table[["method", "dataset", "seed"]].itertuples(index=False, name=None))
-    missing = [cell for cell in config.cells() if cell not in done]
-    failed = []
-    progress = tqdm(
-        total=len(config.cells()), initial=len(config.cells()) - len(missing), unit="cell", desc="compare"
-    )
+    missing = [cell for cell in wanted if cell not in done]
+    for dataset in {dataset: None for _, dataset, _ in missing}:  # missing data end it now, not in an hour
+        _clips(config.train_config(next(iter(config.methods)), dataset, 0, root), config.train_clips)
+    if not beside.exists() or CompareConfig.load(beside) != known:
+        known.save(beside)
+    failed, commit = [], revision()
+    progress = tqdm(total=len(wanted), initial=len(wanted) - len(missing), unit="cell", desc="compare")
     with progress, _pool(jobs) as pool:
         for cell, future in _finished(pool, jobs, missing, config, root, runs):
+            progress.set_postfix_str(" ".join(map(str, cell)))
+            progress.update()
             try:
                 values, seconds = future.result()
             except InputError as error:
                 failed.append(f"{' '.join(map(str, cell))}: {error}")
                 tqdm.write(f"failed: {failed[-1]}", file=sys.stderr)
                 continue
-            rows = [(*cell, metric, value, seconds, revision()) for metric, value in values.items()]
+            except BrokenProcessPool as error:
+                raise InputError(
+                    f"jobs: a process was killed, perhaps for want of memory; what is finished is in {out}, "
+                    "and the same command goes on, with fewer --jobs if need be"
+                ) from error
+            rows = [(*cell, metric, value, seconds, commit) for metric, value in values.items()]
             added = pd.DataFrame(rows, columns=COLUMNS)
             table = pd.concat([table, added], ignore_index=True) if len(table) else added
             with whole_file(out) as temporary:
-                table.to_csv(temporary, index=False, float_format="%.4f")
-            progress.update()
-            progress.set_postfix_str(" ".join(map(str, cell)))
+                table.to_csv(temporary, index=False)
     if failed:
-        raise InputError(f"{len(failed)} cell(s) failed, the others are in {out}: {'; '.join(failed)}")
+        raise CellsFailedError(f"{len(failed)} cell(s) failed, the others are in {out}: {'; '.join(failed)}")
     return table
 
 
+def check_name(out: Path) -> None:
+    """InputError unless the name of a table ends in .csv."""
+    if out.suffix != ".csv":
+        raise InputError(f"out: {out}; expected the name of a .csv file")
+
+
 def run_cell(
-    config: CompareConfig, cell: tuple[str, str, int], root: Path | None, runs: Path
+    config: CompareConfig, cell: Cell, root: Path | None, runs: Path
 ) -> tuple[dict[str, float], float]:
     """Train and measure one cell, in one thread; its metrics and the seconds of training."""
     method, dataset, seed = cell
@@ -242,25 +146,35 @@ def run_cell(
         ordered = in_order(clips, seed)
         if method in CONTROLS:
             return measure_control(method, train_config, ordered, config.pairs), 0.0
-        run = fit(train_config, runs / dataset / f"{method}_{seed}", resume=True, clips=clips)
+        run = runs / dataset / f"{method}_{seed}"
+        _check_same_clips(run, clips)
+        fit(train_config, run, resume=True, clips=clips)
         _, learner = load_run(run)
         z = embed(learner.encoder, ordered, desc=f"embed {method}")
         return measure(ordered, z, config.pairs), _seconds(run)
 
 
 def read_results(path: Path) -> pd.DataFrame:
-    """Read the CSV of a comparison, empty where there is none yet; InputError if it is something else."""
+    """Read the CSV of a comparison, empty where there is none yet; InputError if it is something else.
+
+    Cells that lack some of `METRICS` are left out, with a warning: someone has cut the file by hand.
+    """
     import pandas as pd
 
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS)
+    kinds = {"seed": int, "value": float, "seconds": float}
     try:
-        table = pd.read_csv(path, dtype={"revision": str})
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values={"value": [""]})
+        if tuple(table.columns) != COLUMNS:
+            raise ValueError(f"its columns are {', '.join(table.columns)}; expected {', '.join(COLUMNS)}")
+        table = table.astype(kinds)
     except (ValueError, OSError) as error:
         raise InputError(f"out: {path} is not the table of a comparison ({error})") from error
-    if tuple(table.columns) != COLUMNS:
-        raise InputError(f"out: {path} has columns {', '.join(table.columns)}; expected {', '.join(COLUMNS)}")
-    return table
+    whole = table.groupby(["method", "dataset", "seed"])["metric"].transform("nunique") == len(METRICS)
+    if not whole.all():
+        warnings.warn(f"{path}: {(~whole).sum()} rows of cells that are not whole are left out", stacklevel=2)
+    return table[whole].reset_index(drop=True)
 
 
 def training_subset(clips: Sequence[Clip], most: int | None) -> list[Clip]:
@@ -281,17 +195,16 @@ def training_subset(clips: Sequence[Clip], most: int | None) -> list[Clip]:
 
 def revision() -> str:
     """Commit of the checkout that lacbook runs from, with ``+`` if files differ from it; else its version."""
-    here = Path(lacbook.__file__).parent
+    here = Path(lacbook.__file__)
 
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
-        ).stdout
+        command = ["git", "-C", str(here.parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     try:
-        return git("rev-parse", "--short", "HEAD").strip() + (
-            "+" if git("status", "--porcelain", "--", ".") else ""
-        )
+        git("ls-files", "--error-unmatch", here.name)  # or else it is the repository of something around us
+        changed = git("status", "--porcelain", "--", ".")
+        return git("rev-parse", "--short", "HEAD").strip() + ("+" if changed else "")
     except (subprocess.CalledProcessError, OSError):
         return lacbook.__version__
 
@@ -306,11 +219,21 @@ def _read(config: TrainConfig, most: int | None) -> list[Clip]:
     return training_subset(config.load_clips(), most)
 
 
+def _check_same_clips(run: Path, clips: Sequence[Clip]) -> None:
+    """Note which clips a run is trained on; InputError if it was begun with others."""
+    names = sorted(clip.video_id for clip in clips if clip.split == "train")
+    note = run / "clips.yaml"
+    if (run / CONFIG).exists() and (not note.is_file() or yaml.safe_load(note.read_text()) != names):
+        raise InputError(f"runs: {run} was trained on other clips; remove it, or give another folder")
+    with whole_file(note) as temporary:
+        temporary.write_text(yaml.safe_dump(names))
+
+
 def _seconds(run: Path) -> float:
     """Seconds of training that a run's log adds up to."""
     import pandas as pd
 
-    return float(pd.read_csv(run / "metrics.csv")["seconds"].sum())
+    return float(pd.read_csv(run / LOG)["seconds"].sum())
 
 
 @contextmanager
@@ -331,19 +254,37 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
         yield None
         return
     # Spawned: a fork would inherit locks of threads that it has not.
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"  # read when a process starts: several bars would overwrite ours
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+        if before is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = before
+
+
+def _end_with_parent() -> None:
+    """Let this process end as soon as the one that started it is gone, however that was killed."""
+
+    def wait_for_the_end() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
 
 
 def _finished(
     pool: ProcessPoolExecutor | None,
     jobs: int,
-    cells: Sequence[tuple[str, str, int]],
+    cells: Sequence[Cell],
     *task: Any,
-) -> Iterator[tuple[tuple[str, str, int], Future[tuple[dict[str, float], float]]]]:
+) -> Iterator[tuple[Cell, Future[tuple[dict[str, float], float]]]]:
     """Run cells and yield each as it ends."""
     config, root, runs = task
     if pool is None:
@@ -355,7 +296,7 @@ def _finished(
                 future.set_exception(error)
             yield cell, future
         return
-    under_way: dict[Future[tuple[dict[str, float], float]], tuple[str, str, int]] = {}
+    under_way: dict[Future[tuple[dict[str, float], float]], Cell] = {}
     waiting = list(cells)
     while waiting or under_way:
         while waiting and len(under_way) < jobs:

@@ -34,7 +34,7 @@ def summarise(table: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
         A row for each ``dataset``, ``metric`` and ``method``: ``mean``, ``std`` (n - 1 in the denominator;
         NaN of one seed), ``seeds``; ``over_reference`` and ``over_control``, the mean difference, positive
         where the method is *better*; ``p_reference`` and ``p_control``, of the paired t-test over the seeds
-        that both have (two-sided, not corrected for the number of comparisons; NaN below two seeds and of a
+        that both have (two-sided, not corrected for the number of comparisons; NaN below three seeds and of a
         method with itself); and ``control``, the best one by its mean. Every seed means another start, other
         views and another order, on the same clips: the test is about these clips and no others.
     """
@@ -66,7 +66,7 @@ def _compared(by_seed: pd.DataFrame, method: str, other: str | None, sign: int) 
         return float("nan"), float("nan")
     both = by_seed[[method, other]].dropna()
     gain = sign * (both[method] - both[other])
-    if len(gain) < 2:
+    if len(gain) < 3:
         return float(gain.mean()), float("nan")
     if np.ptp(gain) < 1e-12:  # the same on every seed: certain, or no difference at all
         return float(gain.mean()), 1.0 if abs(gain.mean()) < 1e-12 else 0.0
@@ -81,15 +81,19 @@ def standings(
     """A data set's table as Markdown: a row a method, a column a metric, mean ± deviation over seeds.
 
     **Bold**: better than the best control at `level` of the paired test. ▲ or ▼: better or worse than SCL at
-    that level. The best control of a metric is in *italics*.
+    that level. The best control of a metric is in *italics*. Where seeds are missing or gave NaN, how many
+    are left is said.
     """
     summary = summarise(table)
+    seeds = table.loc[table["dataset"] == dataset, "seed"].nunique()
     summary = summary[summary["dataset"] == dataset].set_index(["method", "metric"])
     methods = list(dict.fromkeys(table.loc[table["dataset"] == dataset, "method"]))
     methods.sort(key=lambda name: (name in CONTROLS, list(table["method"]).index(name)))
     header = [name + (" ↓" if name in LOWER_IS_BETTER else "") for name in metrics]
     rows = [["method", *header]]
-    rows += [[method, *(_cell(summary, method, metric, level) for metric in metrics)] for method in methods]
+    rows += [
+        [method, *(_cell(summary, method, metric, level, seeds) for metric in metrics)] for method in methods
+    ]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |"
@@ -98,7 +102,7 @@ def standings(
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 
-def _cell(summary: pd.DataFrame, method: str, metric: str, level: float) -> str:
+def _cell(summary: pd.DataFrame, method: str, metric: str, level: float, seeds: int) -> str:
     """One entry of `standings`."""
     if (method, metric) not in summary.index:
         return "-"
@@ -110,4 +114,6 @@ def _cell(summary: pd.DataFrame, method: str, metric: str, level: float) -> str:
         text = f"**{text}**"
     if method not in CONTROLS and row["p_reference"] < level:
         text += " ▲" if row["over_reference"] > 0 else " ▼"
+    if row["seeds"] < seeds:
+        text += f" ({row['seeds']:.0f} of {seeds})"
     return text

@@ -83,10 +83,41 @@ def test_the_same_difference_on_every_seed_is_certain():
 
 
 def test_seeds_that_only_one_has_are_left_out(table):
-    fewer = table[~((table["method"] == "lac") & (table["seed"] == 2))]
-    row = summarise(fewer).set_index(["metric", "method"]).loc[("acc@10", "lac")]
-    assert row["p_reference"] == pytest.approx(stats.ttest_rel([0.90, 0.93], [0.80, 0.82]).pvalue)
-    assert row["seeds"] == 2
+    more = table.assign(seed=table["seed"] + 3).assign(value=table["value"] + 0.01 * table["seed"])
+    four = pd.concat([table, more[more["seed"] == 3], more[(more["seed"] == 4) & (more["method"] == "scl")]])
+    row = summarise(four).set_index(["metric", "method"]).loc[("acc@10", "lac")]
+    expected = stats.ttest_rel([*VALUES["lac"][0], 0.90], [*VALUES["scl"][0], 0.80]).pvalue
+    assert row["p_reference"] == pytest.approx(expected)
+    assert row["seeds"] == 4
+    assert "(4 of 5)" in standings(four, "puppets")
+
+
+def test_two_seeds_are_no_test(table):
+    """Even where both differ by the same amount, as medians on a coarse grid often do."""
+    two = summarise(table[table["seed"] < 2]).set_index(["metric", "method"])
+    assert two["p_reference"].isna().all()
+    assert two["p_control"].isna().all()
+    assert two.loc[("acc@10", "lac"), "over_reference"] == pytest.approx(0.105)
+
+
+def test_a_method_that_is_surely_worse_is_not_bold(table):
+    """Below the best control, and far from it; and above it, but not surely."""
+    rows = [
+        (method, "puppets", seed, "acc@10", value, 1.0, "abc")
+        for method, values in (("low", [0.5, 0.51, 0.5]), ("perhaps", [0.7, 0.9, 0.8]))
+        for seed, value in enumerate(values)
+    ]
+    more = pd.concat([table, pd.DataFrame(rows, columns=COLUMNS)])
+    text = standings(more, "puppets", ("acc@10",))
+    marked = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in text.splitlines()}
+    assert marked["low"] == "0.503 ± 0.006 ▼"
+    assert marked["perhaps"] == "0.800 ± 0.100"
+
+
+def test_events_along_the_path_are_better_when_lower(table):
+    renamed = table.replace({"metric": {"event_error": "path_event_error"}})
+    summary = summarise(renamed).set_index(["metric", "method"])
+    assert summary.loc[("path_event_error", "lac"), "over_reference"] > 0
 
 
 def test_the_table_marks_what_is_better(table):

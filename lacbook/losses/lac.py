@@ -203,7 +203,8 @@ class LACLoss(nn.Module):
     local : str, default "structured"
         Form of the local term: structured, posterior, or released. The last is the whole objective of the
         released code, contrastive term and all (`released_terms`): it learns no margin, and was published
-        with weight 0.01, temperature 0.8, matrix penalties that start at 1, and no prior.
+        with weight 0.01, temperature 0.8 and matrix penalties that start at 1. Ours are kept above 0, which
+        those are not, and have the prior.
     penalties : str, default "scalar"
         Kind of gap penalties: scalar (one number each), matrix (per position, as published) or content (a
         small network on the frames' embeddings); see `lacbook.losses.gap_penalties`.

@@ -1,7 +1,8 @@
 """The objective of LAC's code as released in September 2024, with exact gradients. Kept to compare with.
 
-What is wrong with it is the subject of notebook 14. The one thing repaired here is the gradient, which in the
-released code is not that of its own value: its cross-entropy, for one, trains nothing there.
+What is wrong with it is the subject of notebook 14. What is repaired is the gradient, which in the released
+code is not that of its own value (its cross-entropy, for one, trains nothing there), and what would stop a
+run: 1e-8 is added to the squared distance, padding is left out, softmaxes do not overflow.
 """
 
 from __future__ import annotations

@@ -83,7 +83,11 @@ def scl_loss(
     if negatives not in NEGATIVES:
         raise ValueError(f"negatives: {negatives!r} is unknown; choose from {', '.join(NEGATIVES)}")
     valid_u, valid_v = valid_mask(lengths[:, 0], z_u.shape[1]), valid_mask(lengths[:, 1], z_v.shape[1])
-    z_u, z_v = normalize(z_u, dim=-1), normalize(z_v, dim=-1)
+    # Zeros in the padding, for a NaN would pass the products of the backward pass, even times 0.
+    z_u, z_v = (
+        normalize(torch.where(valid[:, :, None], z, 0), dim=-1)
+        for z, valid in ((z_u, valid_u), (z_v, valid_v))
+    )
     logits = z_u @ z_v.transpose(1, 2) / tau
     forth = gaussian_target(steps_u, steps_v, valid_v, variance, logits.dtype)
     back = gaussian_target(steps_v, steps_u, valid_u, variance, logits.dtype)

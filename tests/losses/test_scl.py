@@ -83,24 +83,18 @@ def test_target_rows_sum_to_one_and_leave_padding_out(views):
 def test_padding_has_no_influence(views, negatives):
     z_u, z_v, steps_u, steps_v, lengths = views
     before = scl_loss(*views, negatives=negatives)
-    z_u[1, 4:], z_v[1, 3:], steps_u[1, 4:] = 1e6, -1e6, 99
+    z_u[1, 4:], z_v[1, 3:], steps_u[1, 4:] = math.nan, -1e6, 99
     assert scl_loss(z_u, z_v, steps_u, steps_v, lengths, negatives=negatives) == before
 
 
 @pytest.mark.parametrize("negatives", NEGATIVES)
 def test_padding_gets_no_gradient(views, negatives):
     z_u, z_v, *rest = views
+    z_u[1, 4:] = math.nan
     z_u.requires_grad_()
     scl_loss(z_u, z_v, *rest, negatives=negatives).backward()
     assert (z_u.grad[1, 4:] == 0).all()
     assert (z_u.grad[1, :4] != 0).any()
-
-
-def test_gradcheck(views):
-    z_u, z_v, *rest = views
-    assert torch.autograd.gradcheck(
-        lambda u, v: scl_loss(u, v, *rest), (z_u.requires_grad_(), z_v.requires_grad_())
-    )
 
 
 def test_training_it_orders_the_frames():
