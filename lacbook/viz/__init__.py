@@ -1,5 +1,6 @@
 """Figures of the course. What draws one plot takes ``ax`` and returns it; sliders: `lacbook.viz.widgets`."""
 
+from .comparison import plot_comparison
 from .curves import live_learning_curves, plot_learning_curves, plot_metrics
 from .frames import plot_alignment, plot_matched_frames, side_by_side
 from .grids import PUPPET_EDGES, plot_frame_grid, plot_poses
@@ -11,6 +12,7 @@ __all__ = [
     "live_learning_curves",
     "phase_colors",
     "plot_alignment",
+    "plot_comparison",
     "plot_frame_grid",
     "plot_learning_curves",
     "plot_matched_frames",
