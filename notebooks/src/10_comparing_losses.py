@@ -870,8 +870,8 @@ else:
 #    retrieval. LAV and GTA align the whole of two clips, idle frames included, and their mean alignment F1 on
 #    Puppets is below the untrained encoder's: this fits an encoder that has learned when in the clip a frame
 #    is (look at their `active_tau`) more than what it shows, but we have not tested that it is the reason.
-# 4. **The form of the local term**: the posterior form is nowhere surely better than the structured one, and on
-#    Puppets it is surely behind SCL in most families.
+# 4. **The form of the local term**: the posterior form is nowhere surely better than the structured one, and
+#    on Puppets it is surely behind SCL in most families.
 # 5. **The sign matters.** `lac_released` trains the encoder downhill; the next section shows how.
 #
 # Both data sets show actions with a clear beginning, clear phases and one person in the picture. Nothing here
