@@ -68,7 +68,7 @@ def test_extras_are_there():
 
 @pytest.mark.parametrize("module", ["lacbook", "lacbook.cli"])
 def test_import_is_light(module):
-    heavy = ("numba", "matplotlib", "seaborn", "ipywidgets", "pandas", "sklearn", "kornia")
+    heavy = ("torch._dynamo", "numba", "matplotlib", "seaborn", "ipywidgets", "pandas", "sklearn", "kornia")
     code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -94,50 +94,56 @@ def _implementation(backend: str, device: torch.device) -> ModuleType:
     return dtw_wavefront
 
 
-class _Table(torch.autograd.Function):
-    """R of every cell; the gradient takes a seed for every cell."""
-
-    @staticmethod
-    def forward(ctx: Any, cost: Tensor, t: float, expectation: bool, lengths: Tensor, backend: str) -> Tensor:
-        """R [B, N, M] in the cost's dtype; keeps it in the dtype of the state."""
-        table = _implementation(backend, cost.device).table(cost.detach(), t, expectation, lengths)
-        ctx.options = t, expectation, backend
-        ctx.save_for_backward(cost, table, lengths)
-        return table.to(cost.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, seeds: Tensor) -> tuple[Tensor | None, ...]:
-        """Chain rule."""
-        return _TableGradient.apply(seeds, *ctx.saved_tensors, *ctx.options), None, None, None, None
+@torch.library.custom_op("lacbook::soft_dtw_table", mutates_args=())
+def soft_dtw_table_op(
+    cost: Tensor, temperature: float, expectation: bool, lengths: Tensor, backend: str
+) -> Tensor:
+    """R [B, N, M] in the dtype of the state, as is the cost."""
+    table: Tensor = _implementation(backend, cost.device).table(cost, temperature, expectation, lengths)
+    return table
 
 
-class _TableGradient(torch.autograd.Function):
-    """Derivatives of the sum of seeds * R by the cost, refusing to be differentiated again.
+@soft_dtw_table_op.register_fake
+def _table_fake(cost: Tensor, temperature: float, expectation: bool, lengths: Tensor, backend: str) -> Tensor:
+    """Shapes only, for the tracer."""
+    return cost.new_empty(cost.shape)
 
-    The shares depend on R alone; the cost is an argument so that autograd knows of the dependence. Without
-    it, `once_differentiable` would let a penalty on the gradient pass as a constant.
+
+def _table_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    """Keep the table, which alone decides the shares."""
+    _, ctx.temperature, ctx.expectation, lengths, ctx.backend = inputs
+    ctx.save_for_backward(output, lengths)
+
+
+def _table_backward(ctx: Any, seeds: Tensor) -> tuple[Tensor | None, ...]:
+    """Chain rule."""
+    table, lengths = ctx.saved_tensors
+    gradient = soft_dtw_gradient_op(table, ctx.temperature, ctx.expectation, lengths, ctx.backend, seeds)
+    return gradient, None, None, None, None
+
+
+soft_dtw_table_op.register_autograd(_table_backward, setup_context=_table_setup)
+
+
+@torch.library.custom_op("lacbook::soft_dtw_gradient", mutates_args=())
+def soft_dtw_gradient_op(
+    table: Tensor, temperature: float, expectation: bool, lengths: Tensor, backend: str, seeds: Tensor
+) -> Tensor:
+    """Derivatives of the sum of seeds * R by the cost, [B, N, M]; 0 past the lengths.
+
+    No derivative is registered: a backward pass that reaches it raises RuntimeError.
     """
+    implementation = _implementation(backend, table.device)
+    gradient: Tensor = implementation.gradient(table, temperature, expectation, lengths, seeds)
+    return gradient
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        seeds: Tensor,
-        cost: Tensor,
-        table: Tensor,
-        lengths: Tensor,
-        t: float,
-        expectation: bool,
-        backend: str,
-    ) -> Tensor:
-        """[B, N, M] in the cost's dtype, 0 past the lengths."""
-        implementation = _implementation(backend, table.device)
-        gradient: Tensor = implementation.gradient(table.detach(), t, expectation, lengths, seeds.detach())
-        return gradient.to(cost.dtype)
 
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> None:
-        """Refuse."""
-        raise RuntimeError("soft_dtw can be differentiated only once; second derivatives were asked for")
+@soft_dtw_gradient_op.register_fake
+def _gradient_fake(
+    table: Tensor, temperature: float, expectation: bool, lengths: Tensor, backend: str, seeds: Tensor
+) -> Tensor:
+    """Shapes only, for the tracer."""
+    return table.new_empty(table.shape)
 
 
 def _checked(cost: Tensor | NDArray[Any], lengths: Lengths) -> tuple[Tensor, Tensor, bool]:
@@ -150,7 +156,6 @@ def _checked(cost: Tensor | NDArray[Any], lengths: Lengths) -> tuple[Tensor, Ten
     return c, limits, batched
 
 
-@torch.compiler.disable  # torch.compile would trace into numba
 def soft_dtw(
     cost: Tensor | NDArray[Any],
     *,
@@ -181,9 +186,9 @@ def soft_dtw(
     Returns
     -------
     SoftDTW
-        Score and table, by one pass of O(N M) steps, and a second for the gradient. Until that is done, cost
-        and table are kept, 8 bytes a cell each (the cost of float32 4), and must not be changed in place; the
-        gradient takes 8 to 16 bytes a cell more, and what the backend wavefront needs its file says.
+        Score and table, by one pass of O(N M) steps, and a second for the gradient. Until that is done a
+        table of 8 bytes a cell is kept; the passes take 8 to 16 bytes a cell more, and what the backend
+        wavefront needs its file says.
 
     Raises
     ------
@@ -200,13 +205,14 @@ def soft_dtw(
         if value not in known:
             raise ValueError(f"{name} is {value!r}; expected {', '.join(map(repr, known))}")
     c, limits, batched = _checked(cost, lengths)
-    table = _Table.apply(c, float(temperature), relaxation == "expectation", limits, backend)
+    state = torch.float32 if c.device.type == "mps" else torch.float64
+    expectation = relaxation == "expectation"
+    table = soft_dtw_table_op(c.to(state), float(temperature), expectation, limits, backend).to(c.dtype)
     ends = (limits - 1).to(table.device)
     score = table[torch.arange(len(table), device=table.device), ends[:, 0], ends[:, 1]]
     return SoftDTW(score, table) if batched else SoftDTW(score[0], table[0])
 
 
-@torch.compiler.disable
 def dtw(cost: Tensor | NDArray[Any], *, lengths: Lengths = None) -> HardDTW:
     """Find the cheapest global alignment of each pair, with its path.
 
