@@ -1,5 +1,6 @@
 """Public face of the alignment: `soft_smith_waterman` to train with, `smith_waterman` to look at."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from lacbook.alignment import ops
 from lacbook.alignment.backends import check_backend, numba_kernels
-from lacbook.alignment.checks import check_temperature, check_values
+from lacbook.alignment.checks import check_lengths, check_temperature, check_values
 
 Similarity = Tensor | NDArray[Any]
 Penalty = float | Tensor | NDArray[Any]
@@ -32,15 +33,22 @@ class SoftAlignment:
     posterior : Tensor, shape (B, N, M)
         dV/dS: the probability that frame i of X is matched with frame j of Y. 0 outside the lengths.
     expected_gaps : (Tensor, Tensor), shapes (B,), (B,)
-        Expected numbers of gap openings and extensions: -dV/dgo and -dV/dge, summed over a pair's cells.
+        Expected numbers of gap openings and extensions: -dV/dgo and -dV/dge, summed over a pair's cells when
+        asked for.
     """
 
     score: Tensor
     posterior: Tensor
-    expected_gaps: tuple[Tensor, Tensor]
+    _gaps: list[Tensor]  # openings and extensions, in the shape of the penalties
     _inputs: tuple[Any, ...]
     _versions: tuple[int, ...]
     _tables: dict[bool, Tensor] = field(default_factory=dict)  # with and without gradient
+
+    @property
+    def expected_gaps(self) -> tuple[Tensor, Tensor]:
+        """Openings and extensions, shapes (B,) and (B,); summed when asked for."""
+        openings, extensions = (gaps.sum((1, 2)) for gaps in self._gaps)
+        return (openings, extensions) if self.score.dim() else (openings[0], extensions[0])
 
     @property
     def table(self) -> Tensor:
@@ -73,44 +81,52 @@ def _versions(inputs: tuple[Any, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class HardAlignment:
-    """Result of `smith_waterman`.
+    """Result of `smith_waterman`. Unbatched input drops the leading B everywhere.
 
     Attributes
     ----------
-    score : Tensor, shape (B,), or () for unbatched input
-        max(0, max D), detached.
+    scores : Tensor, shape (B, top)
+        Scores of the alignments, best first, detached; 0 where there is no such alignment.
     """
 
-    score: Tensor
-    _paths: NDArray[np.int64]
-    _counts: NDArray[np.int64]
+    scores: Tensor
+    _paths: NDArray[np.int64]  # [B, top, min(N, M), 2]
+    _counts: NDArray[np.int64]  # [B, top]
+
+    @property
+    def score(self) -> Tensor:
+        """max(0, max D), shape (B,): the first of the scores."""
+        return self.scores[..., 0]
 
     def path(self, b: int = 0, k: int = 0) -> list[tuple[int, int]]:
-        """Matches (i, j) of pair b from first to last; empty when every D is negative.
+        """Matches (i, j) of an alignment of pair b from first to last; empty if there is no such alignment.
 
         Parameters
         ----------
         b : int, default 0
             Which pair.
         k : int, default 0
-            Which alignment of the pair, best first; this version finds one.
+            Which alignment of the pair, from 0 (the best) to top - 1.
 
         Raises
         ------
         IndexError
-            If there is no such pair or alignment.
+            If there is no such pair, or k is out of range.
         """
-        if k != 0:
-            raise IndexError(f"k is {k}; this version finds one alignment per pair, k = 0")
-        return [(i, j) for i, j in self._paths[b, : self._counts[b]].tolist()]
+        top = self.scores.shape[-1]
+        if not 0 <= k < top:
+            raise IndexError(f"k is {k}; expected 0 to {top - 1}, since top was {top}")
+        return [(i, j) for i, j in self._paths[b, k, : self._counts[b, k]].tolist()]
 
     def segments(self, b: int = 0) -> list[tuple[int, int, int, int, float]]:
-        """Stretches (i0, i1, j0, j1, score) of pair b, half-open, best first; [] if the path is empty."""
-        path = self.path(b)
-        if not path:
-            return []
-        (i0, j0), (i1, j1) = path[0], path[-1]
-        return [(i0, i1 + 1, j0, j1 + 1, float(self.score.reshape(-1)[b]))]
+        """Stretches (i0, i1, j0, j1, score) of the alignments of pair b, half-open, best first."""
+        found = []
+        for k, score in enumerate(self.scores.reshape(-1, self.scores.shape[-1])[b].tolist()):
+            path = self.path(b, k)
+            if path:
+                (i0, j0), (i1, j1) = path[0], path[-1]
+                found.append((i0, i1 + 1, j0, j1 + 1, score))
+        return found
 
 
 def _as_tensor(name: str, values: object) -> Tensor:
@@ -140,7 +156,12 @@ def _as_penalties(
     """Turn both penalties into tensors like similarity [B,N,M]: [B,1,1], or [B,N,M] if either is per cell."""
     pairs, *cells = similarity.shape
     penalties = []
+    largest = torch.finfo(similarity.dtype).max
     for name, value in (("gap_open", gap_open), ("gap_extend", gap_extend)):
+        if isinstance(value, float | int) and not isinstance(value, bool):  # a number takes few operations
+            finite = min(max(value, -largest), largest) if math.isfinite(value) else value
+            penalties.append(similarity.new_full((1, 1, 1), finite))
+            continue
         penalty = _as_tensor(name, value)
         allowed = [(), (pairs,), (*cells,), (pairs, *cells)] if batched else [(), (*cells,)]
         if tuple(penalty.shape) not in allowed:
@@ -149,12 +170,12 @@ def _as_penalties(
         if penalty.dim() == 1:
             penalty = penalty[:, None, None]
         if penalty.dtype == torch.float64 and similarity.dtype == torch.float32:  # finite stays finite
-            largest = torch.finfo(torch.float32).max
             penalty = torch.where(penalty.isfinite(), penalty.clamp(-largest, largest), penalty)
         penalties.append(penalty.to(similarity.device, similarity.dtype))
     per_cell = any(penalty.dim() > 1 and penalty.shape[-2:] != (1, 1) for penalty in penalties)
-    shape = similarity.shape if per_cell else (pairs, 1, 1)
-    return penalties[0].expand(shape), penalties[1].expand(shape)
+    shape = similarity.shape if per_cell else torch.Size((pairs, 1, 1))
+    first, second = (penalty if penalty.shape == shape else penalty.expand(shape) for penalty in penalties)
+    return first, second
 
 
 def _as_batch(table: Similarity, lengths: Lengths, name: str = "similarity") -> tuple[Tensor, Tensor, bool]:
@@ -238,47 +259,55 @@ def soft_smith_waterman(
     s, limits, batched = _as_batch(similarity, lengths)
     go, ge = _as_penalties(gap_open, gap_extend, s, batched)
     inputs = (s, go, ge, float(temperature), limits, backend)
-    score, posterior, openings, extensions = ops.soft_smith_waterman_op(*inputs)
-    openings, extensions = openings.sum((1, 2)), extensions.sum((1, 2))
+    score, posterior, *gaps = ops.soft_smith_waterman_fast(*inputs)
     if not batched:
-        score, posterior, openings, extensions = score[0], posterior[0], openings[0], extensions[0]
-    return SoftAlignment(score, posterior, (openings, extensions), inputs, _versions(inputs))
+        score, posterior = score[0], posterior[0]
+    return SoftAlignment(score, posterior, gaps, inputs, _versions(inputs))
 
 
 def smith_waterman(
     similarity: Similarity, gap_open: Penalty, gap_extend: Penalty, *, lengths: Lengths = None, top: int = 1
 ) -> HardAlignment:
-    """Find the best local alignment of each pair, with its path.
+    """Find the best local alignments of each pair, with their paths.
 
     Parameters
     ----------
     similarity, gap_open, gap_extend, lengths
         As in `soft_smith_waterman`; not differentiated.
     top : int, default 1
-        How many alignments to find in each pair; this version supports 1.
+        How many alignments to find in each pair, at least 1.
 
     Returns
     -------
     HardAlignment
-        Score and path. Where alignments tie, the path ends at the first best cell in reading order, and
-        walking back prefers a start, then a diagonal step, then a skip in Y, then a skip in X.
+        Scores and paths. The best alignment has a path, of score 0 or more, unless every D is negative; the
+        others exist only with a score above 0. Memory: top * min(N, M) * 16 bytes for the paths of a pair.
 
     Raises
     ------
     ValueError
-        As in `soft_smith_waterman`, and for top other than 1.
+        As in `soft_smith_waterman`, and for a top that is not a whole number of at least 1.
 
     Notes
     -----
-    Gotoh (1982) with a local start and end. Memory while computing: 1 byte per cell of one pair and thread,
-    and a copy of penalties that are one table for all pairs.
+    Gotoh (1982) with a local start and end. Where alignments tie, the path ends at the first best cell in
+    reading order, and walking back prefers a start, then a diagonal step, then a skip in Y, then a skip in X.
+
+    The further alignments are those of Waterman and Eggert (1987): each is the best among the alignments
+    that match none of the pairs of frames (i, j) matched before. They may share frames, and one may skip
+    what another matches. Time: every alignment found costs a pass over the table, and so does the first that
+    is not. Memory while computing: 1 byte per cell of one pair and thread, with top > 1 also a copy of its
+    similarity, and a copy of penalties that are one table for all pairs.
     """
-    if top != 1:
-        raise ValueError(f"top is {top}; this version supports 1")
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise ValueError(f"top is {top!r}; expected a whole number, at least 1")
     s, limits, batched = _as_batch(similarity, lengths)
     go, ge = _as_penalties(gap_open, gap_extend, s, batched)
-    check_values(s, go, ge, limits)
-    arrays = (tensor.detach().cpu().contiguous().numpy() for tensor in (s, go, ge, limits))
-    score, paths, counts = numba_kernels().hard(*arrays, threads=torch.get_num_threads())
-    scores = torch.from_numpy(score).to(s.device)
+    if lengths is not None:
+        check_lengths(limits, *s.shape[1:])
+    arrays = (np.ascontiguousarray(tensor.numpy(force=True)) for tensor in (s, go, ge, limits))
+    found, paths, counts = numba_kernels().hard(*arrays, top=top, threads=torch.get_num_threads())
+    if np.isnan(found).any():  # the kernel marks bad values, which spares a look at the tables beforehand
+        check_values(s, go, ge, limits)
+    scores = torch.from_numpy(found).to(s.device)
     return HardAlignment(scores if batched else scores[0], paths, counts)

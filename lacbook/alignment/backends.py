@@ -22,6 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lacbook.alignment.checks import check_values
+
 Array = NDArray[Any]
 
 BACKENDS = ("auto", "recursion", "numba", "wavefront", "cuda")
@@ -94,16 +96,25 @@ def run(function: str, backend: str, *arguments: Any) -> tuple[Tensor, ...]:
         One of `BACKENDS`.
     *arguments
         similarity [B, N, M]; gap_open and gap_extend, [B, 1, 1] or both [B, N, M], in its dtype and on its
-        device; temperature; lengths [B, 2]; then what the function takes besides. Values are not checked.
+        device; temperature; lengths [B, 2]; then what the function takes besides.
 
     Returns
     -------
     tuple of Tensor
         On the similarity's device.
+
+    Raises
+    ------
+    ValueError
+        For a backend that cannot run there, lengths out of range, and within them numbers that are not
+        finite.
     """
-    similarity = arguments[0]
+    similarity, gap_open, gap_extend, _, lengths = arguments[:5]
     chosen = choose(backend, similarity.device)
     arguments = tuple(a.detach() if isinstance(a, Tensor) else a for a in arguments)
+    check = functools.partial(check_values, similarity, gap_open, gap_extend, lengths)
+    if chosen != "numba":
+        check()
     if chosen == "wavefront" or (chosen == "cuda" and function == "tangent"):
         from lacbook.alignment import wavefront
 
@@ -114,8 +125,9 @@ def run(function: str, backend: str, *arguments: Any) -> tuple[Tensor, ...]:
         results = getattr(cuda_kernels, function)(*arguments)
     else:
         arrays: list[Any] = [a.cpu().contiguous().numpy() if isinstance(a, Tensor) else a for a in arguments]
-        if chosen == "numba":
-            results = getattr(numba_kernels(), function)(*arrays, threads=torch.get_num_threads())
+        if chosen == "numba":  # which meets whatever is not finite on its way, and only then needs the check
+            threads = torch.get_num_threads()
+            results = getattr(numba_kernels(), function)(*arrays, threads=threads, check=check)
         else:
             results = _by_recursion(function, *arrays)
         results = [torch.from_numpy(r).to(similarity.device) for r in _as_tuple(results)]

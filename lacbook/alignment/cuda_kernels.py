@@ -10,8 +10,8 @@ results do not depend on timing.
 State is float64 whatever the similarity's dtype, since float32 loses digits at small temperatures. Scratch
 memory: 24 (N + M) N bytes a block, at most `SCRATCH_BYTES` together but always enough for one block.
 
-The small functions are those of `numba_log`, compiled again. With NUMBA_ENABLE_CUDASIM=1 in the environment,
-the same kernels run on CPU tensors in numba's simulator, slowly.
+With NUMBA_ENABLE_CUDASIM=1 in the environment, the same kernels run on CPU tensors in numba's simulator,
+slowly.
 
 The functions at the end take and return what those of `wavefront` do. There is no tangent kernel: second
 derivatives on the GPU run in `wavefront`.
@@ -21,14 +21,12 @@ derivatives on the GPU run in `wavefront`.
 
 import contextlib
 from collections.abc import Iterator
-from math import exp, inf, log
+from math import exp, inf, log, log1p
 from typing import Any
 
 import torch
 from numba import config, cuda, float64
 from torch import Tensor
-
-from lacbook.alignment import numba_log
 
 SIMULATED = bool(getattr(config, "ENABLE_CUDASIM", False))
 MOST_THREADS = 256  # a power of two
@@ -37,10 +35,46 @@ SCRATCH_BYTES = 2**30
 # return at once.
 FEWEST_BLOCKS = 1 if SIMULATED else 128
 
-smooth_max = cuda.jit(device=True)(numba_log.smooth_max.py_func)
-shares2 = cuda.jit(device=True)(numba_log.shares2.py_func)
-shares3 = cuda.jit(device=True)(numba_log.shares3.py_func)
-shares_after_start = cuda.jit(device=True)(numba_log.shares_after_start.py_func)
+
+@cuda.jit(device=True)
+def smooth_max(a, b, t):
+    """Smooth maximum of two numbers; a term 40 nats down is below float64's resolution. -inf is fine."""
+    top = max(a, b)
+    if top == -inf:
+        return top
+    below = (min(a, b) - top) / t
+    return top + t * log1p(exp(below)) if below > -40.0 else top
+
+
+@cuda.jit(device=True)
+def shares2(a, b, t):
+    """softmax((a, b) / t), zeros if both are -inf."""
+    top = max(a, b)
+    if top == -inf:
+        return 0.0, 0.0
+    a, b = exp((a - top) / t), exp((b - top) / t)
+    total = a + b
+    return a / total, b / total
+
+
+@cuda.jit(device=True)
+def shares3(a, b, c, t):
+    """softmax((a, b, c) / t), zeros if all are -inf."""
+    top = max(a, b, c)
+    if top == -inf:
+        return 0.0, 0.0, 0.0
+    a, b, c = exp((a - top) / t), exp((b - top) / t), exp((c - top) / t)
+    total = a + b + c
+    return a / total, b / total, c / total
+
+
+@cuda.jit(device=True)
+def shares_after_start(a, b, c, t):
+    """The last three of softmax((0, a, b, c) / t): how much of a match goes on from another state."""
+    top = max(a, b, c, 0.0)
+    a, b, c = exp((a - top) / t), exp((b - top) / t), exp((c - top) / t)
+    total = exp(-top / t) + a + b + c
+    return a / total, b / total, c / total
 
 
 @cuda.jit(device=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lacbook.alignment.compiled import compiled
 from lacbook.alignment.dtw import OUTSIDE
-from lacbook.alignment.numba_kernels import _over_pairs
+from lacbook.alignment.threads import over_pairs
 
 FAR = 1000.0  # temperatures above the minimum: exp(-FAR) is 0, and FAR times that is 0, not NaN
 
@@ -117,7 +117,7 @@ def table(cost: Tensor, temperature: float, expectation: bool, lengths: Tensor) 
     """R [B, N, M] in float64, OUTSIDE past the lengths."""
     out = np.full(cost.shape, OUTSIDE)
     problem = (cost.cpu().contiguous().numpy(), temperature, expectation, lengths.cpu().contiguous().numpy())
-    _over_pairs(table_pairs, np.arange(len(out)), torch.get_num_threads(), *problem, out)
+    over_pairs(table_pairs, np.arange(len(out)), torch.get_num_threads(), *problem, out)
     return torch.from_numpy(out).to(cost.device)
 
 
@@ -126,7 +126,7 @@ def gradient(table: Tensor, temperature: float, expectation: bool, lengths: Tens
     out = np.zeros(table.shape)
     problem = (table.cpu().contiguous().numpy(), temperature, expectation, lengths.cpu().contiguous().numpy())
     upstream = seeds.cpu().contiguous().numpy()
-    _over_pairs(gradient_pairs, np.arange(len(out)), torch.get_num_threads(), *problem, upstream, out)
+    over_pairs(gradient_pairs, np.arange(len(out)), torch.get_num_threads(), *problem, upstream, out)
     return torch.from_numpy(out).to(table.device)
 
 
@@ -136,5 +136,5 @@ def hard(cost: Tensor, lengths: Tensor) -> tuple[Tensor, NDArray[np.int64], NDAr
     score, counts = np.empty(pairs), np.zeros(pairs, dtype=np.int64)
     paths = np.zeros((pairs, rows + columns - 1, 2), dtype=np.int64)
     problem = (cost.cpu().contiguous().numpy(), lengths.cpu().contiguous().numpy())
-    _over_pairs(hard_pairs, np.arange(pairs), torch.get_num_threads(), *problem, score, paths, counts)
+    over_pairs(hard_pairs, np.arange(pairs), torch.get_num_threads(), *problem, score, paths, counts)
     return torch.from_numpy(score).to(cost.device, cost.dtype), paths, counts

@@ -11,33 +11,18 @@ are read, and results are 0 (the table -inf) elsewhere. Results have the similar
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lacbook.alignment import numba_hard, numba_linear, numba_log
+from lacbook.alignment.threads import over_pairs
 
 Array = NDArray[Any]
+Check = Callable[[], None]
 
-PARALLEL_CELLS = 100_000  # about 1 ms of work; below it starting threads costs more than it saves
 LINEAR_DOMAIN = True  # False leaves everything to the log domain, for the tests
-
-
-def _over_pairs(kernel: Callable[..., None], pairs: Array, threads: int, *arguments: Any) -> None:
-    """Call a kernel on some pairs, every threads-th in each thread when there is enough work."""
-    if len(pairs) == 0:
-        return  # and compile nothing
-    similarity = arguments[0]
-    threads = min(threads, len(pairs)) if len(pairs) * similarity[0].size > PARALLEL_CELLS else 1
-    if threads == 1:
-        kernel(pairs, *arguments)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        running = [pool.submit(kernel, pairs[first::threads].copy(), *arguments) for first in range(threads)]
-    for each in running:
-        each.result()
 
 
 def _gradients(similarity: Array, gap_open: Array) -> tuple[Array, Array, Array]:
@@ -45,27 +30,48 @@ def _gradients(similarity: Array, gap_open: Array) -> tuple[Array, Array, Array]
     return np.zeros_like(similarity), np.zeros_like(gap_open), np.zeros_like(gap_open)
 
 
+def _refused(problem: tuple[Any, ...], threads: int, check: Check, *arguments: Any) -> Array:
+    """Give all pairs to the linear kernel; check and return those that it leaves to `numba_log`."""
+    pairs = np.arange(len(problem[0]))
+    refused = np.ones(len(pairs), dtype=bool)
+    if LINEAR_DOMAIN:
+        over_pairs(numba_linear.linear_pairs, pairs, threads, *problem, *arguments, refused)
+    if refused.any():
+        check()
+    return np.flatnonzero(refused)
+
+
 def soft(
-    similarity: Array, gap_open: Array, gap_extend: Array, temperature: float, lengths: Array, threads: int
+    similarity: Array,
+    gap_open: Array,
+    gap_extend: Array,
+    temperature: float,
+    lengths: Array,
+    threads: int,
+    check: Check,
 ) -> tuple[Array, ...]:
     """Score [B], posterior [B, N, M], expected openings and extensions in the shape of the penalties."""
     score, out = np.empty(len(similarity), similarity.dtype), _gradients(similarity, gap_open)
     problem = (similarity, gap_open, gap_extend, temperature, lengths)
-    refused = np.ones(len(similarity), dtype=bool)
-    if LINEAR_DOMAIN:
-        pairs = np.arange(len(similarity))
-        _over_pairs(numba_linear.soft_pairs, pairs, threads, *problem, score, *out, refused)
-    _over_pairs(numba_log.soft_pairs, np.flatnonzero(refused), threads, *problem, score, *out)
+    pairs = _refused(problem, threads, check, None, None, score, None, *out)
+    over_pairs(numba_log.soft_pairs, pairs, threads, *problem, score, *out)
     return score, *out
 
 
 def table(
-    similarity: Array, gap_open: Array, gap_extend: Array, temperature: float, lengths: Array, threads: int
+    similarity: Array,
+    gap_open: Array,
+    gap_extend: Array,
+    temperature: float,
+    lengths: Array,
+    threads: int,
+    check: Check,
 ) -> Array:
     """D [B, N, M]."""
-    out = np.full_like(similarity, -np.inf)
+    score, out = np.empty(len(similarity), similarity.dtype), np.full_like(similarity, -np.inf)
     problem = (similarity, gap_open, gap_extend, temperature, lengths)
-    _over_pairs(numba_log.table_pairs, np.arange(len(similarity)), threads, *problem, out)
+    pairs = _refused(problem, threads, check, None, None, score, out, None, None, None)
+    over_pairs(numba_log.table_pairs, pairs, threads, *problem, out)
     return out
 
 
@@ -77,11 +83,13 @@ def table_gradient(
     lengths: Array,
     seeds: Array,
     threads: int,
+    check: Check,
 ) -> tuple[Array, ...]:
     """Derivatives of the sum of seeds * D: dS, and -dgo and -dge in the shape of the penalties."""
-    out = _gradients(similarity, gap_open)
+    score, out = np.empty(len(similarity), similarity.dtype), _gradients(similarity, gap_open)
     problem = (similarity, gap_open, gap_extend, temperature, lengths)
-    _over_pairs(numba_log.table_gradient_pairs, np.arange(len(similarity)), threads, *problem, seeds, *out)
+    pairs = _refused(problem, threads, check, seeds, None, score, None, *out)
+    over_pairs(numba_log.table_gradient_pairs, pairs, threads, *problem, seeds, *out)
     return out
 
 
@@ -96,26 +104,28 @@ def tangent(
     extend_direction: Array,
     seeds: Array | None,
     threads: int,
+    check: Check,
 ) -> tuple[Array, ...]:
     """How the gradients of `soft` (given seeds, of `table_gradient`) change along a direction, and D'."""
-    out = (*_gradients(similarity, gap_open), np.zeros_like(similarity))
+    score, out = np.empty(len(similarity), similarity.dtype), _gradients(similarity, gap_open)
+    moved = np.zeros_like(similarity)
     problem = (similarity, gap_open, gap_extend, temperature, lengths)
     direction = (similarity_direction, open_direction, extend_direction)
+    pairs = _refused(problem, threads, check, seeds, (*direction, moved), score, None, *out)
     if seeds is None:
         seeds = np.empty((0, 1, 1), similarity.dtype)
-    pairs = np.arange(len(similarity))
-    _over_pairs(numba_log.tangent_pairs, pairs, threads, *problem, *direction, seeds, *out)
-    return out
+    over_pairs(numba_log.tangent_pairs, pairs, threads, *problem, *direction, seeds, *out, moved)
+    return *out, moved
 
 
 def hard(
-    similarity: Array, gap_open: Array, gap_extend: Array, lengths: Array, threads: int
+    similarity: Array, gap_open: Array, gap_extend: Array, lengths: Array, top: int, threads: int
 ) -> tuple[Array, Array, Array]:
-    """Score [B], matches [B, min(N, M), 2] of the best path, and how many of them count [B]."""
+    """Scores [B, top], matches [B, top, min(N, M), 2] of the best paths, how many of them count [B, top]."""
     pairs, rows, columns = similarity.shape
-    score = np.empty(pairs, dtype=similarity.dtype)
-    paths = np.zeros((pairs, min(rows, columns), 2), dtype=np.int64)
-    counts = np.zeros(pairs, dtype=np.int64)
+    scores = np.zeros((pairs, top), dtype=similarity.dtype)
+    paths = np.empty((pairs, top, min(rows, columns), 2), dtype=np.int64)
+    counts = np.zeros((pairs, top), dtype=np.int64)
     problem = (similarity, gap_open, gap_extend, lengths)
-    _over_pairs(numba_hard.hard_pairs, np.arange(pairs), threads, *problem, score, paths, counts)
-    return score, paths, counts
+    over_pairs(numba_hard.hard_pairs, np.arange(pairs), threads, *problem, scores, paths, counts)
+    return scores, paths, counts

@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 
 from lacbook.alignment.backends import run
-from lacbook.alignment.checks import check_temperature, check_values
+from lacbook.alignment.checks import check_temperature
 
 
-@torch.library.custom_op("lacbook::soft_smith_waterman", mutates_args=())
-def soft_smith_waterman_op(
+def _soft(
     similarity: Tensor,
     gap_open: Tensor,
     gap_extend: Tensor,
@@ -32,11 +31,13 @@ def soft_smith_waterman_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Score [B], posterior [B, N, M], expected openings and extensions in the shape of the penalties."""
     check_temperature(temperature)
-    check_values(similarity, gap_open, gap_extend, lengths)
     score, posterior, openings, extensions = run(
         "soft", backend, similarity, gap_open, gap_extend, temperature, lengths
     )
     return score, posterior, openings, extensions
+
+
+soft_smith_waterman_op = torch.library.custom_op("lacbook::soft_smith_waterman", mutates_args=())(_soft)
 
 
 @soft_smith_waterman_op.register_fake
@@ -89,6 +90,27 @@ def _direction(cotangents: tuple[Tensor | None, ...], problem: list[Tensor]) -> 
 soft_smith_waterman_op.register_autograd(_soft_backward, setup_context=_soft_setup)
 
 
+class _Soft(torch.autograd.Function):
+    """``lacbook::soft_smith_waterman`` without torch's dispatcher, which takes longer than a small pair."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        """As the operator."""
+        output = _soft(*inputs)
+        _soft_setup(ctx, inputs, output)
+        return output
+
+    backward = staticmethod(_soft_backward)
+
+
+def soft_smith_waterman_fast(*inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`soft_smith_waterman_op`, called the short way unless it is being traced."""
+    if torch.compiler.is_compiling():
+        return soft_smith_waterman_op(*inputs)
+    score, posterior, openings, extensions = _Soft.apply(*inputs)
+    return score, posterior, openings, extensions
+
+
 @torch.library.custom_op("lacbook::soft_smith_waterman_table", mutates_args=())
 def soft_smith_waterman_table_op(
     similarity: Tensor,
@@ -100,7 +122,6 @@ def soft_smith_waterman_table_op(
 ) -> Tensor:
     """D of every pair, [B, N, M], -inf outside the lengths."""
     check_temperature(temperature)
-    check_values(similarity, gap_open, gap_extend, lengths)
     (table,) = run("table", backend, similarity, gap_open, gap_extend, temperature, lengths)
     return table
 

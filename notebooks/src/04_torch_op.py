@@ -971,10 +971,11 @@ assert np.allclose(linear, package.score)
 print("V", np.round(linear, 4))
 
 # %% [markdown]
-# The catch is range: float64 ends near e to the power of 709, and V / t may be larger. So the package
-# computes a pair in the linear domain, looks at the sum, and does the pair again with logarithms if the sum
-# has left the range (`numba_linear` and `numba_log`). We can switch the attempt off, and see at the same
-# temperature what it is worth:
+# The catch is range: float64 ends near e to the power of 709, and V / t may be larger. So the package keeps
+# bands of rows and blocks of columns as multiples of powers of two that follow the states, where it can show
+# that nothing is lost (`numba_linear`), and does with logarithms what is left: very low temperatures, huge or
+# negative penalties (`numba_log`). We can switch the attempt off, and see at the same temperature what it is
+# worth:
 
 # %%
 many, opening, extension, _, many_lengths = random_problem(32, 64)

@@ -197,17 +197,15 @@ print("S:", S.shape, "as lacbook.similarity.cosine has it")
 # $$I^y_{i,j} = \mathrm{smax}(D_{i-1,j} - g_o,\; I^x_{i-1,j} - g_o,\; I^y_{i-1,j} - g_e)$$
 #
 # Every cell reads three neighbours, and outside the table there is $-\infty$. The smax of two numbers, $t
-# \log(e^{a/t} + e^{b/t})$, is in the package as a function of plain arithmetic, `smooth_max`. We hand that
-# very function to the other compiler; the smax of more numbers is one of two, repeated.
+# \log(e^{a/t} + e^{b/t})$, is in the package as a function of plain arithmetic, compiled for the card:
+# `smooth_max`. The smax of more numbers is one of two, repeated.
 #
 # The table is stored skewed, as in notebook 04: D, Ix and Iy of cell $(i, j)$ lie at `[0, d, i]`, `[1, d, i]`
 # and `[2, d, i]`, where $d = i + j$ is its diagonal. Section 6 says why, and what the `%` is for; until then
 # it does nothing.
 
 # %%
-from lacbook.alignment import numba_log
-
-smooth_max = cuda.jit(device=True)(numba_log.smooth_max.py_func)
+from lacbook.alignment.cuda_kernels import smooth_max
 
 
 @cuda.jit(device=True)
@@ -790,12 +788,10 @@ for ax, title in zip(axes, ("scatter: add to others", "gather: fetch from others
 # the one for Ix from the left, the one for Iy from above. So a cell leaves three amounts, for D, Ix and Iy,
 # for each of three neighbours. They are fetched one or two diagonals later, so rolling buffers of three
 # diagonals are enough, one for each neighbour, and `put` and `states` serve them as they are. The shares are
-# softmax functions of two, three and four numbers, the package's once more, compiled for the card.
+# softmax functions of two, three and four numbers, the package's once more.
 
 # %%
-shares2 = cuda.jit(device=True)(numba_log.shares2.py_func)
-shares3 = cuda.jit(device=True)(numba_log.shares3.py_func)
-shares_after_start = cuda.jit(device=True)(numba_log.shares_after_start.py_func)
+from lacbook.alignment.cuda_kernels import shares2, shares3, shares_after_start
 
 # %% [markdown]
 # With `g`, `gx` and `gy` the derivatives of V by the cell's own D, Ix and Iy, it leaves (compare with

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import lacbook
-from lacbook.alignment import backends, compiled, numba_kernels, numba_linear, soft_smith_waterman
+from lacbook.alignment import backends, compiled, numba_kernels, numba_linear, soft_smith_waterman, threads
 
 # What lacbook needs besides torch, NumPy and numba, and its alignment does not.
 REST = [
@@ -75,12 +75,12 @@ def test_without_a_writable_compiler_cache(tmp_path):
 
 
 def test_the_compiler_cache_is_used():
-    code = "from lacbook.alignment.numba_linear import soft_pairs as k; print(type(k._cache).__name__)"
+    code = "from lacbook.alignment.numba_linear import linear_pairs as k; print(type(k._cache).__name__)"
     assert run(code).stdout == "FunctionCache\n"
 
 
 def test_only_a_missing_cache_folder_is_forgiven(monkeypatch):
-    def njit(cache=False, nogil=False):
+    def njit(cache=False, **options):
         if cache:
             raise RuntimeError("the disk is on fire")
         return lambda function: function
@@ -154,7 +154,7 @@ def test_an_error_in_one_of_the_threads_is_raised():
         assert 3 not in pairs, "pair 3"
 
     with pytest.raises(AssertionError, match="pair 3"):
-        numba_kernels._over_pairs(kernel, np.arange(4), 2, np.zeros((4, 200, 200)))
+        threads.over_pairs(kernel, np.arange(4), 2, np.zeros((4, 200, 200)))
 
 
 def domains(monkeypatch, similarity, gap_open=1.0, gap_extend=0.3, **options):
@@ -165,8 +165,8 @@ def domains(monkeypatch, similarity, gap_open=1.0, gap_extend=0.3, **options):
         real(*arguments)
         seen.append(arguments[-1].tolist())
 
-    real = numba_linear.soft_pairs
-    monkeypatch.setattr(numba_kernels.numba_linear, "soft_pairs", spy)
+    real = numba_linear.linear_pairs
+    monkeypatch.setattr(numba_kernels.numba_linear, "linear_pairs", spy)
     soft_smith_waterman(similarity, gap_open, gap_extend, backend="numba", **options)
     return seen[0]
 

@@ -103,11 +103,116 @@ def test_input_kinds():
     assert smith_waterman(np.zeros((0, 2, 2)), 1, 1).score.shape == (0,)
 
 
-def test_there_is_one_alignment_per_pair():
+def best_in_turn(s, go, ge, top):
+    """Per turn: the best score left, the paths that have it, and the score and path found."""
+    found = smith_waterman(s, go, ge, top=top)
+    left = list(enumeration.enumerate_alignments(s, go, ge))
+    for k in range(top):
+        score = max((a.score for a in left), default=-np.inf)
+        exists = score >= 0 if k == 0 else score > 1e-9
+        ties = [list(a.path) for a in left if abs(a.score - score) < 1e-9] if exists else [[]]
+        yield max(score, 0.0) if exists else 0.0, ties, found.scores[k].item(), found.path(0, k)
+        left = [a for a in left if not set(a.path) & set(found.path(0, k))]
+
+
+@pytest.mark.parametrize("gap", [(0.3, 0.1), (0.0, 0.0), (-0.2, -0.1), "per cell"])
+@pytest.mark.parametrize("shape", [(1, 4), (4, 1), (2, 3), (4, 3), (4, 4)])
+@pytest.mark.parametrize("kind", ["normal", "whole", "with -inf"])
+def test_each_is_the_best_that_shares_no_match_with_those_before(shape, gap, kind):
+    for seed in range(3):
+        s = random_tables(*shape, seed=seed)
+        go, ge = abs(random_tables(2, *shape, seed=seed + 20)) * 0.5 if gap == "per cell" else gap
+        if kind == "whole":  # many ties, none of them by rounding, and scores of 0
+            s = np.round(2 * s)
+        if kind == "with -inf":
+            s[random_tables(*shape, seed=seed + 10) > 0.5] = -np.inf
+        for score, ties, found_score, found_path in best_in_turn(s, go, ge, 7):
+            assert found_score == pytest.approx(score, abs=1e-12)
+            assert found_path in ties
+
+
+def planted(shape, cells):
+    s = np.full(shape, -1.0)
+    for score, cell in cells:
+        s[cell] = score
+    return s
+
+
+def test_two_planted_diagonals_are_found():
+    first, second = [(i, i + 12) for i in range(2, 9)], [(i + 12, i) for i in range(3, 8)]
+    s = planted((20, 22), [(1.0, cell) for cell in first + second])
+    found = smith_waterman(np.stack([s, s - 3]), 1.0, 0.3, top=4)
+    assert found.path(0, 0) == first
+    assert found.path(0, 1) == second
+    assert found.path(0, 2) == found.path(0, 3) == []
+    assert found.scores[0].tolist() == [7, 5, 0, 0]
+    assert found.score[0] == 7
+    assert found.segments(0) == [(2, 9, 14, 21, 7.0), (15, 20, 3, 8, 5.0)]
+    assert found.segments(1) == []
+
+
+def test_alignments_may_share_frames_and_skip_what_others_match():
+    s = planted((3, 3), [(2.0, (0, 0)), (2.0, (1, 1)), (2.0, (2, 2)), (1.5, (0, 1))])
+    found = smith_waterman(s, 0.2, 0.2, top=3)
+    assert found.path(0, 0) == [(0, 0), (1, 1), (2, 2)]
+    assert found.path(0, 1) == [(0, 1)]
+    assert found.path(0, 2) == []
+    s = planted((2, 4), [(9.0, (0, 1)), (3.0, (1, 2)), (2.0, (0, 0)), (2.0, (1, 3))])
+    found = smith_waterman(s, 0.2, 0.2, top=2)
+    assert found.path(0, 0) == [(0, 1), (1, 2)]
+    assert found.path(0, 1) == [(0, 0), (1, 3)]  # skips frame 1 of Y at (0, 1)
+    assert found.scores.tolist() == pytest.approx([12, 3.6])
+
+
+def test_scores_do_not_increase_and_paths_do_not_meet():
+    s, lengths = random_tables(6, 30, 25, seed=3), [(30, 25), (30, 7), (9, 25)] * 2
+    padded = torch.from_numpy(s.copy())
+    for b, (n, m) in enumerate(lengths):
+        padded[b, n:], padded[b, :, m:] = np.nan, np.nan
+    before = padded.clone()
+    found = smith_waterman(padded, 0.5, 0.2, lengths=lengths, top=5)
+    assert torch.equal(padded.nan_to_num(9), before.nan_to_num(9))  # matches are forbidden in a copy
+    assert found.scores.shape == (6, 5)
+    assert (found.scores.diff(dim=1) <= 0).all()
+    assert (found.scores > 0).all()
+    for b, (n, m) in enumerate(lengths):
+        cells = [cell for k in range(5) for cell in found.path(b, k)]
+        assert len(set(cells)) == len(cells)
+        alone = smith_waterman(s[b, :n, :m], 0.5, 0.2, top=5)
+        assert alone.scores.shape == (5,)
+        assert alone.segments() == found.segments(b)
+        assert [alone.path(k=k) for k in range(5)] == [found.path(b, k) for k in range(5)]
+
+
+def test_the_first_does_not_depend_on_top():
+    s, go, ge = random_tables(20, 9, 11), *abs(random_tables(2, 20, 9, 11, seed=1)) * 0.5
+    one, more = smith_waterman(s, go, ge), smith_waterman(s, go, ge, top=4)
+    assert torch.equal(one.scores, more.scores[:, :1])
+    assert torch.equal(one.score, more.score)
+    assert [one.path(b) for b in range(20)] == [more.path(b) for b in range(20)]
+
+
+def test_only_the_first_may_have_a_score_of_zero():
+    found = smith_waterman(np.zeros((3, 4)), 1.0, 0.3, top=3)
+    assert found.scores.tolist() == [0, 0, 0]
+    assert [found.path(0, k) for k in range(3)] == [[(0, 0)], [], []]
+    assert smith_waterman(np.full((3, 4), -1.0), 1.0, 0.3, top=3).segments() == []
+
+
+def test_top_in_threads():
+    s = random_tables(40, 60, 50, seed=5)  # enough work for threads
+    found = smith_waterman(s, 0.5, 0.2, top=3)
+    for b in range(0, 40, 7):
+        assert smith_waterman(s[b], 0.5, 0.2, top=3).segments() == found.segments(b)
+
+
+def test_alignments_and_pairs_that_there_are_not():
     found = smith_waterman(np.ones((2, 2)), 1, 1)
-    with pytest.raises(IndexError, match="k is 1"):
-        found.path(0, 1)
+    for k in (1, -1):
+        with pytest.raises(IndexError, match=f"k is {k}; expected 0 to 0, since top was 1"):
+            found.path(0, k)
     with pytest.raises(IndexError):
         found.path(1)
-    with pytest.raises(ValueError, match="top is 3"):
-        smith_waterman(np.ones((2, 2)), 1, 1, top=3)
+    for top in (0, -1, 1.0, True, None):
+        with pytest.raises(ValueError, match=f"top is {top}; expected a whole number, at least 1"):
+            smith_waterman(np.ones((2, 2)), 1, 1, top=top)

@@ -9,10 +9,10 @@ import torch
 
 from lacbook.alignment import (
     enumeration,
-    numba_kernels,
     recursion,
     smith_waterman,
     soft_smith_waterman,
+    threads,
     wavefront,
 )
 
@@ -312,7 +312,7 @@ def test_table_of_inputs_changed_in_place_is_refused(changed):
 def test_many_pairs_in_threads_equal_the_same_pairs_one_by_one():
     torch.set_num_threads(2)
     s = random_table(12, 100, 90)
-    assert s.numel() > numba_kernels.PARALLEL_CELLS
+    assert s.numel() > threads.PARALLEL_CELLS
     lengths = torch.stack([torch.arange(89, 101), torch.arange(79, 91)], 1)
     found, best = (f(s, 1.0, 0.3, lengths=lengths) for f in (soft_smith_waterman, smith_waterman))
     for b, limit in enumerate(lengths):
