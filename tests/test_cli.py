@@ -85,7 +85,9 @@ def refused(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [["demo"], ["train"], ["evaluate"], ["embed"], ["align"], ["data", "render"]], ids=" ".join
+    "command",
+    [["demo"], ["train"], ["evaluate"], ["embed"], ["align"], ["bench"], ["data", "render"]],
+    ids=" ".join,
 )
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -224,6 +226,11 @@ def test_a_reader_that_stops_early_is_no_error():
     found = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (found.returncode, found.stderr) == (141, "")
+
+
+def test_bench_refuses_what_it_does_not_know(refused):
+    assert "--sizes: 'big' is not a size" in refused("bench", "--sizes", "big")
+    assert "nowhere.json cannot be read" in refused("bench", "--from", "nowhere.json")
 
 
 def test_render_refuses_a_bad_seed_or_place(refused, videos, tmp_path):

@@ -63,10 +63,10 @@ def test_what_a_wheel_takes_from_outside_the_package_is_there():
 
 
 def test_extras_are_there():
-    assert set(EXTRAS) == {"notebooks", "video-backbones", "cuda12", "cuda13", "dev"}
+    assert set(EXTRAS) == {"notebooks", "video-backbones", "cuda12", "cuda13", "peers", "dev"}
 
 
-@pytest.mark.parametrize("module", ["lacbook", "lacbook.cli"])
+@pytest.mark.parametrize("module", ["lacbook", "lacbook.cli", "lacbook.alignment.bench"])
 def test_import_is_light(module):
     heavy = ("torch._dynamo", "numba", "matplotlib", "seaborn", "ipywidgets", "pandas", "sklearn", "kornia")
     code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"

@@ -111,27 +111,33 @@ def run(function: str, backend: str, *arguments: Any) -> tuple[Tensor, ...]:
     """
     similarity, gap_open, gap_extend, _, lengths = arguments[:5]
     chosen = choose(backend, similarity.device)
-    arguments = tuple(a.detach() if isinstance(a, Tensor) else a for a in arguments)
     check = functools.partial(check_values, similarity, gap_open, gap_extend, lengths)
     if chosen != "numba":
         check()
     if chosen == "wavefront" or (chosen == "cuda" and function == "tangent"):
         from lacbook.alignment import wavefront
 
-        results = getattr(wavefront, function)(*arguments)
+        results = getattr(wavefront, function)(*_detached(arguments))
     elif chosen == "cuda":
         from lacbook.alignment import cuda_kernels
 
-        results = getattr(cuda_kernels, function)(*arguments)
+        results = getattr(cuda_kernels, function)(*_detached(arguments))
     else:
-        arrays: list[Any] = [a.cpu().contiguous().numpy() if isinstance(a, Tensor) else a for a in arguments]
+        arrays = [a.contiguous().numpy(force=True) if isinstance(a, Tensor) else a for a in arguments]
         if chosen == "numba":  # which meets whatever is not finite on its way, and only then needs the check
             threads = torch.get_num_threads()
             results = getattr(numba_kernels(), function)(*arrays, threads=threads, check=check)
         else:
             results = _by_recursion(function, *arrays)
-        results = [torch.from_numpy(r).to(similarity.device) for r in _as_tuple(results)]
+        results = [torch.from_numpy(r) for r in _as_tuple(results)]
+        if similarity.device.type != "cpu":
+            results = [r.to(similarity.device) for r in results]
     return tuple(_as_tuple(results))
+
+
+def _detached(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Without their history."""
+    return tuple(a.detach() if isinstance(a, Tensor) else a for a in arguments)
 
 
 def _as_tuple(results: Any) -> Sequence[Any]:

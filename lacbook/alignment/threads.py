@@ -20,12 +20,12 @@ class _Pool:
     """The threads beside the calling one, started when they are first needed."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.pinned = False
-        self.forget()
+        self.begin()
 
-    def forget(self) -> None:
-        """Start new threads when they are next needed; those of a forked process's parent are not its own."""
+    def begin(self) -> None:
+        """Forget all threads; a forked process has not got those of its parent, nor who held the lock."""
+        self.lock = threading.Lock()
         self.executor: ThreadPoolExecutor | None = None
         self.size = 0
 
@@ -40,7 +40,7 @@ class _Pool:
 
 _pool = _Pool()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.__init__)  # with a lock that nobody holds
+    os.register_at_fork(after_in_child=_pool.begin)
 
 
 def _pinning() -> Callable[[], None]:
@@ -67,9 +67,8 @@ def pin_threads() -> None:
     """
     if not hasattr(os, "sched_setaffinity"):
         raise RuntimeError("pin_threads: this operating system cannot bind a thread to a processor")
-    with _pool.lock:
-        _pool.pinned = True
-        _pool.forget()
+    _pool.pinned = True
+    _pool.begin()
 
 
 def over_pairs(
