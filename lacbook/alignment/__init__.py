@@ -7,6 +7,7 @@ operators of them. `dtw` is the global cousin, dynamic time warping.
 
 from lacbook.alignment.api import HardAlignment, SoftAlignment, smith_waterman, soft_smith_waterman
 from lacbook.alignment.dtw import HardDTW, SoftDTW, dtw, soft_dtw
+from lacbook.alignment.pairwise import pairwise_alignment
 
 __all__ = [
     "HardAlignment",
@@ -14,6 +15,7 @@ __all__ = [
     "SoftAlignment",
     "SoftDTW",
     "dtw",
+    "pairwise_alignment",
     "smith_waterman",
     "soft_dtw",
     "soft_smith_waterman",

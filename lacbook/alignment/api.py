@@ -237,7 +237,8 @@ def soft_smith_waterman(
         Score and posterior, -inf and 0 for a pair in which no cell can be matched. Memory: one number per
         cell for the posterior (three with per-cell penalties, which are copied if they are one number or
         one table for all pairs) and, while computing, for each thread, 32 bytes per cell of one pair, 48 with
-        per-cell penalties, 64 in second derivatives. The other backends say in their files what they need.
+        per-cell penalties, 24 more in second derivatives; of pairs for which that exceeds 16 MB, bands of
+        rows are kept instead. The other backends say in their files what they need.
 
     Raises
     ------

@@ -18,7 +18,7 @@ Scales. Rows are taken in bands and columns in blocks; the states of a band in b
 what they are, and adjoints as 2^k[c], so that their products need no scale. From band to band k follows the
 largest state. Inside a band the equations stay as they are, but for three rows of factors: ``start``, the 1
 of u, and ``end`` become 2^-k and 2^(k - K)/Z, and what comes from the left is multiplied by ``cross`` =
-2^(k[c-1] - k[c]) at the first column of a block. `_plan` says when this is safe, `numba_log` does the rest.
+2^(k[c-1] - k[c]) at the first column of a block. `plan` says when this is safe, `numba_log` does the rest.
 
 Forward keeps the row above each band; backward finds the rows of a band where forward left them or, if they
 take more than the workspace, computes them again. State is float64. Arrays carry a border row and column, so
@@ -29,120 +29,26 @@ Loops run over one row and store once, from 0, without branches: that is what LL
 
 # mypy: allow-untyped-defs
 
-from math import frexp, inf, ldexp, log
+from math import ldexp, log
 
 import numpy as np
 
 from lacbook.alignment.compiled import compiled, inner
+from lacbook.alignment.numba_scales import add_totals, next_scales, pass_back, pass_on, plan, set_scales, unit
 from lacbook.alignment.vector_math import exp2, log2
 
 LOG2_E = 1.4426950408889634
 LN_2 = 0.6931471805599453
-BAND = 64  # most rows between two looks at the scales
 WORKSPACE = 2_000_000  # most numbers (16 MB) a thread keeps of a pair; with more, bands are computed twice
-SMALLEST, LARGEST = 1e-280, 1e280  # between them nothing was lost (see `_plan`)
-
-
-@inner
-def _largest(table, n, m, sign, row):
-    """Largest of sign * table, by columns first, which is vectorised."""
-    for j in range(m):
-        row[j] = -inf
-    for i in range(n):
-        for j in range(m):
-            value = sign * table[i, j]
-            row[j] = value if value > row[j] else row[j]
-    largest = -inf
-    for j in range(m):
-        largest = max(largest, row[j])
-    return largest
-
-
-@inner
-def _finite(table, n, m, row):
-    """Whether all numbers are."""
-    for j in range(m):
-        row[j] = 0.0
-    for i in range(n):
-        for j in range(m):
-            row[j] += table[i, j] - table[i, j]  # NaN for NaN and both infinities
-    total = 0.0
-    for j in range(m):
-        total += row[j]
-    return total == 0.0
-
-
-@inner
-def _plan(s, go, ge, k, c, n, m, row):
-    """Rows of a band (0 to refuse), columns of a block, and whether scales may follow the states.
-
-    A state far below another one of its block may flush to zero. That is harmless if whatever it can still
-    reach, the larger one reaches with more: for at most two gap openings, 2 w extensions and w lost matches.
-    So if these come to less than 900 bits, and what a band gains or loses to 400, the 2,000 bits of float64
-    suffice. Where no block is that narrow, a scale of 1 holds if in the end 1e-280 < Z < 1e280: an alignment
-    with a factor that underflows could be cut there into two, each of weight Z at most, so what was lost is
-    below Z * Z * 1e-308. Both need penalties >= 0. Ours.
-    """
-    rows, columns = n if k else 1, m if k else 1
-    if not (_finite(go, rows, columns, row) and _finite(ge, rows, columns, row)):
-        return 0, m, False
-    if _largest(go, rows, columns, -1.0, row) > 0 or _largest(ge, rows, columns, -1.0, row) > 0:
-        return 0, m, False
-    o, g = c * _largest(go, rows, columns, 1.0, row), c * _largest(ge, rows, columns, 1.0, row)
-    match = c * max(_largest(s, n, m, 1.0, row), 0.0)
-    band, w = (400.0 - o) / max(match + 2.0, g), max(m, 8)
-    while w >= 8 and band >= 4.0:
-        if 2.0 * o + w * (2.0 * g + match) < 900.0:
-            return min(int(band), BAND, n), w, True
-        w //= 2
-    return min(BAND, n), m, False
-
-
-@inner
-def _set_scales(scales, w, m, start, cross):
-    """Factors of a band whose blocks have these scales."""
-    for j in range(m):
-        start[j] = ldexp(1.0, -scales[j // w])
-        cross[j] = 1.0
-    for c in range(1, len(scales)):
-        cross[c * w] = ldexp(1.0, scales[c - 1] - scales[c])
-
-
-@inner
-def _next_scales(scales, following, w, m, states, r, start, row):
-    """Let the scales of the band after this one follow the states of row r; the smallest of them."""
-    for j in range(m):
-        row[j] = start[j] + states[1, r, j + 1] + states[2, r, j + 1] + states[3, r, j + 1]
-    smallest = inf
-    for c in range(len(scales)):
-        top = 0.0
-        for j in range(c * w, min(c * w + w, m)):
-            top, smallest = max(top, row[j]), min(smallest, row[j])
-        exponent = frexp(top)[1]
-        k = scales[c] + exponent if abs(exponent) > 200 else scales[c]
-        following[c] = max(k, 0, following[c - 1] - 400 if c > 0 else 0)
-    return smallest
-
-
-@inner
-def _pass_on(states, r, scales, following, w, m, border):
-    """The states of row r, rescaled, as the border above the next band."""
-    for c in range(len(scales)):
-        factor = ldexp(1.0, scales[c] - following[c])
-        for q in range(len(border)):
-            for j in range(c * w, min(c * w + w, m)):
-                border[q, j + 1] = factor * states[1 + q, r, j + 1]
-
-
-@inner
-def _pass_back(rows, first, scales, below, w, m):
-    """Bring what the band below hands up, rows from first on by threes, to the scales of this one."""
-    for c in range(len(scales)):
-        factor = ldexp(1.0, scales[c] - below[c])
-        for q in range(3):
-            shift = 1 if q == 0 else 0  # what is handed up to the left has the scale of where it goes
-            for j in range(c * w + shift, min(c * w + w, m) + shift):
-                rows[first + q, j] *= factor
+# Rows of scratch. REACHED is u, PUSHED what enters a scan, PARTIAL an adjoint but for what the right adds;
+# from BELOW on stands what the row below hands up.
+START, CROSS, OPEN_RIGHT, EXTEND_RIGHT, REACHED, TOTAL, PUSHED, END = range(8)
+BELOW, OPEN_BELOW, EXTEND_BELOW, PARTIAL, ADJOINT_A, ADJOINT_X, ADJOINT_Y, OPENED, EXTENDED = range(8, 17)
+# Given a direction, also these.
+SIGMA, OPEN_DIRECTION, EXTEND_DIRECTION, REACHED_MOVED, TOTAL_MOVED, END_MOVED = range(17, 23)
+BELOW_MOVED, OPEN_BELOW_MOVED, EXTEND_BELOW_MOVED, PARTIAL_MOVED = range(23, 27)
+ADJOINT_A_MOVED, ADJOINT_X_MOVED, ADJOINT_Y_MOVED, PUSHED_MOVED = range(27, 31)
+SMALLEST, LARGEST = 1e-280, 1e280  # between them nothing was lost (see `plan`)
 
 
 @inner
@@ -153,23 +59,6 @@ def _open_band(border, states):
             states[1 + q, 0, j] = border[q, j]
         for r in range(states.shape[1]):
             states[1 + q, r, 0] = 0.0
-
-
-@inner
-def _add_totals(total, scales, w, m, sums, q, top):
-    """Add the columns' totals to sums[q], which is kept as 2^-top of what it is."""
-    for c in range(len(scales)):
-        factor = ldexp(1.0, scales[c] - top)
-        for j in range(c * w, min(c * w + w, m)):
-            sums[q] += factor * total[j]
-            total[j] = 0.0
-
-
-@inner
-def _unit(table, n, m, row):
-    """A power of two that brings the largest number of a table to about 1, so that products stay in range."""
-    size = max(_largest(table, n, m, 1.0, row), _largest(table, n, m, -1.0, row))
-    return ldexp(1.0, -frexp(size)[1])
 
 
 @inner
@@ -239,7 +128,7 @@ def _step_factors(eo, ee, cross, h, g, m):
 def _direction_rows(direction, b, i, k, m, f, rows):
     """Row i of the direction of the similarity, and of the penalties with a minus, times f."""
     vs, vo, ve = direction[0][b, i], direction[1][b, i * k], direction[2][b, i * k]
-    sigma, po, pe = rows[17], rows[18], rows[19]
+    sigma, po, pe = rows[SIGMA], rows[OPEN_DIRECTION], rows[EXTEND_DIRECTION]
     for j in range(m):
         sigma[j] = f * vs[j]
     if k:
@@ -260,7 +149,15 @@ def _forward_band(b, similarity, go, ge, k, t, first, count, m, states, gaps, ro
     direction over t (penalties with a minus), a' = e u' + sigma a, and x', y' by the product rule.
     """
     c = LOG2_E / t
-    start, cross, h, g, u, total, pushed = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
+    start, cross, h, g, u, total, pushed = (
+        rows[START],
+        rows[CROSS],
+        rows[OPEN_RIGHT],
+        rows[EXTEND_RIGHT],
+        rows[REACHED],
+        rows[TOTAL],
+        rows[PUSHED],
+    )
     for r in range(count):
         i, p = first + r, (r + 1) * k
         s, eo, ee = similarity[b, i], gaps[0, p], gaps[1, p]
@@ -280,19 +177,19 @@ def _forward_band(b, similarity, go, ge, k, t, first, count, m, states, gaps, ro
             y[j + 1] = eo[j] * (above_a[j + 1] + above_x[j + 1]) + ee[j] * above_y[j + 1]
         _scan(pushed, g, m, states, 2, r + 1)
         if table is not None:
-            D, scale = table[b, i], rows[7]
+            D, scale = table[b, i], rows[END]
             for j in range(m):
                 D[j] = s[j] + t * LN_2 * (log2(u[j]) + scale[j])
         if direction is not None:
             _direction_rows(direction, b, i, k, m, f / t, rows)
             vs, moved = direction[0][b, i], direction[3][b, i]
             sigma, po, pe, du, total_moved, pushed_moved = (
-                rows[17],
-                rows[18],
-                rows[19],
-                rows[20],
-                rows[21],
-                rows[30],
+                rows[SIGMA],
+                rows[OPEN_DIRECTION],
+                rows[EXTEND_DIRECTION],
+                rows[REACHED_MOVED],
+                rows[TOTAL_MOVED],
+                rows[PUSHED_MOVED],
             )
             above_da, above_dx, above_dy = states[4, r], states[5, r], states[6, r]
             x, da, dy = states[2, r + 1], states[4, r + 1], states[6, r + 1]
@@ -317,9 +214,22 @@ def _backward_band(
 
     Given a direction, write how the derivatives change along it instead.
     """
-    start, cross, h, g, u, end = rows[0], rows[1], rows[2], rows[3], rows[4], rows[7]
-    below, open_below, extend_below, d = rows[8], rows[9], rows[10], rows[11]
-    A, X, Y, opened, extended = rows[12], rows[13], rows[14], rows[15], rows[16]
+    start, cross, h, g, u, end = (
+        rows[START],
+        rows[CROSS],
+        rows[OPEN_RIGHT],
+        rows[EXTEND_RIGHT],
+        rows[REACHED],
+        rows[END],
+    )
+    below, open_below, extend_below, d = rows[BELOW], rows[OPEN_BELOW], rows[EXTEND_BELOW], rows[PARTIAL]
+    A, X, Y, opened, extended = (
+        rows[ADJOINT_A],
+        rows[ADJOINT_X],
+        rows[ADJOINT_Y],
+        rows[OPENED],
+        rows[EXTENDED],
+    )
     for q in range(count):
         r = count - q
         i, p = first + r - 1, r * k
@@ -371,10 +281,35 @@ def _backward_band(
 @inner
 def _tangent_row(r, p, m, states, gaps, rows, matches, seeds, f, fs):
     """How one row of `_backward_band` changes along a direction: its equations, differentiated."""
-    cross, h, g, u, A, X, Y = rows[1], rows[2], rows[3], rows[4], rows[12], rows[13], rows[14]
-    opened, extended, sigma, po, pe = rows[15], rows[16], rows[17], rows[18], rows[19]
-    moved_end, below, open_below, extend_below, d = rows[22], rows[23], rows[24], rows[25], rows[26]
-    dA, dX, dY, pushed = rows[27], rows[28], rows[29], rows[30]
+    cross, h, g, u, A, X, Y = (
+        rows[CROSS],
+        rows[OPEN_RIGHT],
+        rows[EXTEND_RIGHT],
+        rows[REACHED],
+        rows[ADJOINT_A],
+        rows[ADJOINT_X],
+        rows[ADJOINT_Y],
+    )
+    opened, extended, sigma, po, pe = (
+        rows[OPENED],
+        rows[EXTENDED],
+        rows[SIGMA],
+        rows[OPEN_DIRECTION],
+        rows[EXTEND_DIRECTION],
+    )
+    moved_end, below, open_below, extend_below, d = (
+        rows[END_MOVED],
+        rows[BELOW_MOVED],
+        rows[OPEN_BELOW_MOVED],
+        rows[EXTEND_BELOW_MOVED],
+        rows[PARTIAL_MOVED],
+    )
+    dA, dX, dY, pushed = (
+        rows[ADJOINT_A_MOVED],
+        rows[ADJOINT_X_MOVED],
+        rows[ADJOINT_Y_MOVED],
+        rows[PUSHED_MOVED],
+    )
     eo, ee, e, a, x, da, dx = (
         gaps[0, p],
         gaps[1, p],
@@ -443,19 +378,19 @@ def linear_pairs(
         refused[b] = True
         if not (1 <= n <= similarity.shape[1] and 1 <= m <= similarity.shape[2]):
             continue
-        rows = np.zeros((17 if direction is None else 31, m + 2))
-        band, w, follow = _plan(similarity[b], go[b], ge[b], k, LOG2_E / t, n, m, rows[0])
+        rows = np.zeros((EXTENDED + 1 if direction is None else PUSHED_MOVED + 1, m + 2))
+        band, w, follow = plan(similarity[b], go[b], ge[b], k, LOG2_E / t, n, m, rows[START])
         if band == 0:
             continue
         f, fs = 1.0, 1.0
         if seeds is not None:
-            fs = _unit(seeds[b], n, m, rows[0])
+            fs = unit(seeds[b], n, m, rows[START])
         if direction is not None:
             rows_of_gaps, columns_of_gaps = n if k else 1, m if k else 1
             f = min(
-                _unit(direction[0][b], n, m, rows[0]),
-                _unit(direction[1][b], rows_of_gaps, columns_of_gaps, rows[0]),
-                _unit(direction[2][b], rows_of_gaps, columns_of_gaps, rows[0]),
+                unit(direction[0][b], n, m, rows[START]),
+                unit(direction[1][b], rows_of_gaps, columns_of_gaps, rows[START]),
+                unit(direction[2][b], rows_of_gaps, columns_of_gaps, rows[START]),
             )
         bands, blocks = (n + band - 1) // band, (m + w - 1) // w
         size = (band + 1) * (m + 1) * (states_kept + 2 * k)
@@ -469,11 +404,11 @@ def linear_pairs(
             q = step if step < bands else 2 * bands - 1 - step
             slot, first = q % slots, q * band
             count = min(band, n - first)
-            _set_scales(scales[q], w, m, rows[0], rows[1])
+            set_scales(scales[q], w, m, rows[START], rows[CROSS])
             if step < bands or (slots == 1 and step > bands):
                 if table is not None:
                     for j in range(m):
-                        rows[7, j] = scales[q, j // w]
+                        rows[END, j] = scales[q, j // w]
                 _open_band(borders[q], states[slot])
                 _forward_band(
                     b,
@@ -498,34 +433,34 @@ def linear_pairs(
                     larger = max(larger, k_block)
                 sums[0], sums[1] = ldexp(sums[0], top - larger), ldexp(sums[1], top - larger)
                 top = larger
-                _add_totals(rows[5], scales[q], w, m, sums, 0, top)
+                add_totals(rows[TOTAL], scales[q], w, m, sums, 0, top)
                 if direction is not None:
-                    _add_totals(rows[21], scales[q], w, m, sums, 1, top)
+                    add_totals(rows[TOTAL_MOVED], scales[q], w, m, sums, 1, top)
                 if step < bands - 1:
                     if follow:
-                        lowest = _next_scales(
-                            scales[q], scales[q + 1], w, m, states[slot], count, rows[0], rows[4]
+                        lowest = next_scales(
+                            scales[q], scales[q + 1], w, m, states[slot], count, rows[START], rows[REACHED]
                         )
                         smallest = min(smallest, lowest)
-                    _pass_on(states[slot], count, scales[q], scales[q + 1], w, m, borders[q + 1])
+                    pass_on(states[slot], count, scales[q], scales[q + 1], w, m, borders[q + 1])
                     continue
                 z = sums[0]
                 if not SMALLEST < z < LARGEST or smallest < SMALLEST:
                     break
                 refused[b] = False
                 score[b] = t * (log(z) + LN_2 * top)
-                rows[5:] = 0.0
+                rows[TOTAL:] = 0.0
                 continue
             if seeds is None:
                 for j in range(m):
-                    rows[7, j] = ldexp(1.0 / z, scales[q, j // w] - top)
+                    rows[END, j] = ldexp(1.0 / z, scales[q, j // w] - top)
                 if direction is not None:
                     for j in range(m):
-                        rows[22, j] = -rows[7, j] * (sums[1] / z)
+                        rows[END_MOVED, j] = -rows[END, j] * (sums[1] / z)
             if step > bands:
-                _pass_back(rows, 8, scales[q], scales[q + 1], w, m)
+                pass_back(rows, BELOW, scales[q], scales[q + 1], w, m)
                 if direction is not None:
-                    _pass_back(rows, 23, scales[q], scales[q + 1], w, m)
+                    pass_back(rows, BELOW_MOVED, scales[q], scales[q + 1], w, m)
             if posterior is not None:
                 _backward_band(
                     b,
@@ -550,6 +485,6 @@ def linear_pairs(
                 continue
             opened, extended = 0.0, 0.0
             for j in range(m):
-                opened += rows[15, j]
-                extended += rows[16, j]
+                opened += rows[OPENED, j]
+                extended += rows[EXTENDED, j]
             openings[b, 0, 0], extensions[b, 0, 0] = opened / (f * fs), extended / (f * fs)

@@ -68,9 +68,9 @@ def _soft_backward(ctx: Any, g_score: Tensor | None, *others: Tensor | None) -> 
     grads: list[Tensor | None] = [None, None, None]
     if g_score is not None:
         g = g_score[:, None, None]
-        lost, factors = -g, (posterior, openings, extensions)
-        asked = ctx.needs_input_grad
-        grads = [by * of if ask else None for by, of, ask in zip((g, lost, lost), factors, asked, strict=False)]
+        terms = ((g, posterior), (-g, openings), (-g, extensions))
+        asked = ctx.needs_input_grad[:3]
+        grads = [by * of if ask else None for (by, of), ask in zip(terms, asked, strict=True)]
     if any(g is not None for g in others):
         *second, _ = alignment_tangent_op(
             *problem, ctx.temperature, lengths, ctx.backend, *_direction(others, problem), None
