@@ -15,6 +15,8 @@ import pytest
 
 from lacbook import cli
 from lacbook.align import committed_checkpoint
+from lacbook.alignment.bench import load
+from lacbook.alignment.bench_table import as_markdown as times_as_markdown
 from lacbook.compare import read_results
 from lacbook.evaluate import as_markdown
 from lacbook.summary import standings
@@ -88,3 +90,8 @@ def test_tables_are_the_stored_ones(name, stored):
 def test_the_main_table_is_the_stored_one(dataset):
     printed = README.split(f"<!-- table:main-{dataset} -->")[1].split(f"<!-- /table:main-{dataset} -->")[0]
     assert printed.strip() == standings(read_results(ROOT / "data" / "results" / "main.csv"), dataset)
+
+
+def test_the_times_are_the_stored_ones():
+    printed = README.split("<!-- table:bench -->")[1].split("<!-- /table:bench -->")[0]
+    assert printed.strip() == times_as_markdown(load(ROOT / "data" / "results" / "bench_cpu.json"))

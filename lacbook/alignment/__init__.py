@@ -8,6 +8,7 @@ operators of them. `dtw` is the global cousin, dynamic time warping.
 from lacbook.alignment.api import HardAlignment, SoftAlignment, smith_waterman, soft_smith_waterman
 from lacbook.alignment.dtw import HardDTW, SoftDTW, dtw, soft_dtw
 from lacbook.alignment.pairwise import pairwise_alignment
+from lacbook.alignment.threads import pin_threads
 
 __all__ = [
     "HardAlignment",
@@ -16,6 +17,7 @@ __all__ = [
     "SoftDTW",
     "dtw",
     "pairwise_alignment",
+    "pin_threads",
     "smith_waterman",
     "soft_dtw",
     "soft_smith_waterman",

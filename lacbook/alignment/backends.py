@@ -123,7 +123,9 @@ def run(function: str, backend: str, *arguments: Any) -> tuple[Tensor, ...]:
 
         results = getattr(cuda_kernels, function)(*_detached(arguments))
     else:
-        arrays = [a.contiguous().numpy(force=True) if isinstance(a, Tensor) else a for a in arguments]
+        arrays: list[Any] = [
+            a.contiguous().numpy(force=True) if isinstance(a, Tensor) else a for a in arguments
+        ]
         if chosen == "numba":  # which meets whatever is not finite on its way, and only then needs the check
             threads = torch.get_num_threads()
             results = getattr(numba_kernels(), function)(*arrays, threads=threads, check=check)

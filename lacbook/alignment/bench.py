@@ -35,12 +35,13 @@ from lacbook.alignment.bench_contestants import (
     versions,
 )
 from lacbook.alignment.bench_memory import measure
-from lacbook.alignment.bench_table import Report, as_text
+from lacbook.alignment.bench_table import RESOLVED, Report, as_text
 from lacbook.errors import InputError
 from lacbook.files import whole_file
 
 SIZES = ((1, 64), (4, 64), (16, 128), (32, 240), (8, 512), (1, 2048))  # pairs, frames of each video
 FEWEST, MOST = 5, 200  # rounds
+PAUSE = 0.005  # seconds before each call: OpenMP's threads spin on a core for a while after their work
 LONGEST = 5.0  # seconds; what takes more for a call is left out
 Clock = Callable[[], float]
 
@@ -48,7 +49,7 @@ Clock = Callable[[], float]
 def take_turns(
     calls: Mapping[Contestant, Call], seconds: float, clock: Clock
 ) -> dict[Contestant, list[float]]:
-    """Seconds of each call: round by round, every contestant once a round.
+    """Seconds of each call: round by round, every contestant once a round, after a call that does not count.
 
     A contestant leaves when it has used up its share of the seconds, but not before `FEWEST` rounds, and
     after `MOST` in any case.
@@ -60,6 +61,8 @@ def take_turns(
     try:
         while playing:
             for contestant in playing:
+                time.sleep(PAUSE)
+                calls[contestant]()  # the pause, and whoever was on before, left the caches cold
                 begin = clock()
                 calls[contestant]()
                 times[contestant].append(clock() - begin)
@@ -117,7 +120,7 @@ def run(
         calls.clear()
         for contestant in taking_part:
             megabytes = None
-            if memory and contestant in times:
+            if memory and contestant in times and pairs * frames**2 >= RESOLVED:
                 try:
                     megabytes = measure(contestant, (pairs, frames), device, threads, seed)
                 except (RuntimeError, OSError) as error:

@@ -59,6 +59,26 @@ def as_text(report: Report) -> str:
     return "\n".join([_heading(report), "", *_aligned(lines), "", _footnotes(report, reference)])
 
 
+def as_markdown(report: Report) -> str:
+    """Best times of every mode as multiples of the yardstick's, one column a size."""
+    best = {
+        (row["mode"], row["contestant"], row["pairs"], row["frames"]): min(row["seconds"])
+        for row in report["rows"]
+        if row["seconds"]
+    }
+    sizes = list(dict.fromkeys((row["pairs"], row["frames"]) for row in report["rows"]))
+    names = dict.fromkeys((row["mode"], row["contestant"]) for row in report["rows"])
+    lines = [["mode", "", *(f"{pairs} x {frames}" for pairs, frames in sizes)], ["---"] * (2 + len(sizes))]
+    for mode, name in names:
+        if mode != YARDSTICK:
+            took = (best.get((mode, name, *size)) for size in sizes)
+            units = (best[YARDSTICK, YARDSTICK, *size] for size in sizes)
+            lines.append(
+                [mode, name, *(_short(a / b if a else None) for a, b in zip(took, units, strict=True))]
+            )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _short(number: float | None) -> str:
     """Three figures."""
     if number is None:
@@ -100,7 +120,7 @@ def _footnotes(report: Report, reference: str) -> str:
         notes[-1] += " One state a cell, the affine alignment has three: a simpler task."
     notes += [
         f"best, median: of {min(rounds, default=0)} to {max(rounds, default=0)} calls, in turns with all "
-        "others; the other columns take the best.",
+        "others, each after a pause and a call that does not count; the other columns take the best.",
         f"x {YARDSTICK}: times what one float64 exp for every cell takes"
         + (" on one thread." if reference == "numba" else "."),
         f"x {reference}: times what lacbook's {reference} takes for the same mode.",

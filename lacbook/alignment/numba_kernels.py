@@ -20,7 +20,7 @@ from lacbook.alignment import numba_hard, numba_linear, numba_log
 from lacbook.alignment.threads import over_pairs
 
 Array = NDArray[Any]
-Check = Callable[[], None]
+Check = Callable[[], None] | None  # called when a pair is refused, lest the reason be a wrong number
 
 LINEAR_DOMAIN = True  # False leaves everything to the log domain, for the tests
 
@@ -36,7 +36,7 @@ def _refused(problem: tuple[Any, ...], threads: int, check: Check, *arguments: A
     refused = np.ones(len(pairs), dtype=bool)
     if LINEAR_DOMAIN:
         over_pairs(numba_linear.linear_pairs, pairs, threads, *problem, *arguments, refused)
-    if refused.any():
+    if check is not None and refused.any():
         check()
     return np.flatnonzero(refused)
 
@@ -48,7 +48,7 @@ def soft(
     temperature: float,
     lengths: Array,
     threads: int,
-    check: Check,
+    check: Check = None,
 ) -> tuple[Array, ...]:
     """Score [B], posterior [B, N, M], expected openings and extensions in the shape of the penalties."""
     score, out = np.empty(len(similarity), similarity.dtype), _gradients(similarity, gap_open)
@@ -65,7 +65,7 @@ def table(
     temperature: float,
     lengths: Array,
     threads: int,
-    check: Check,
+    check: Check = None,
 ) -> Array:
     """D [B, N, M]."""
     score, out = np.empty(len(similarity), similarity.dtype), np.full_like(similarity, -np.inf)
@@ -83,7 +83,7 @@ def table_gradient(
     lengths: Array,
     seeds: Array,
     threads: int,
-    check: Check,
+    check: Check = None,
 ) -> tuple[Array, ...]:
     """Derivatives of the sum of seeds * D: dS, and -dgo and -dge in the shape of the penalties."""
     score, out = np.empty(len(similarity), similarity.dtype), _gradients(similarity, gap_open)
@@ -104,7 +104,7 @@ def tangent(
     extend_direction: Array,
     seeds: Array | None,
     threads: int,
-    check: Check,
+    check: Check = None,
 ) -> tuple[Array, ...]:
     """How the gradients of `soft` (given seeds, of `table_gradient`) change along a direction, and D'."""
     score, out = np.empty(len(similarity), similarity.dtype), _gradients(similarity, gap_open)

@@ -993,6 +993,41 @@ seconds_with(False)  # the first call compiles
 print(f"with logarithms it takes {seconds_with(False) / seconds_with(True):.1f} times as long")
 
 # %% [markdown]
+# ### From small to large, beside other packages
+#
+# The command `lacbook bench` times all that the engine does, at sizes from one pair of 64 frames to one of
+# 2,048, and takes other packages in where they are installed: two of soft-DTW, a simpler task with one state
+# a cell, and one of hard alignments. Everything takes turns, so that a busy moment hits all alike. Here is a
+# stored run; `lacbook bench --json mine.json --figure mine.png` makes one of your own machine.
+
+# %%
+import json
+
+from lacbook.data.clips import data_dir
+from lacbook.viz.bench import plot_bench
+
+stored = json.loads((data_dir() / "results" / "bench_cpu.json").read_text())
+print(stored["machine"]["cpu"], "with", stored["settings"]["threads"], "threads")
+_ = plot_bench(stored)
+
+# %% [markdown]
+# The dashed line is what one float64 exponential for every cell takes. The engine runs parallel to it from
+# some ten thousand cells on: all that is left per cell is a fixed amount of arithmetic. Below, calling an
+# operator of PyTorch takes longer than computing it. How many exponentials is a cell worth?
+
+# %%
+best = {
+    (r["pairs"], r["frames"], r["mode"], r["contestant"]): min(r["seconds"])
+    for r in stored["rows"]
+    if r["seconds"]
+}
+for mode in ("gradient", "per-cell", "table", "hessian", "hard"):
+    ratios = [
+        best[B, n, mode, "numba"] / best[B, n, "exp", "exp"] for B, n in ((16, 128), (32, 240), (8, 512))
+    ]
+    print(f"{mode:9s}", "  ".join(f"{ratio:5.1f}" for ratio in ratios), " times an exp a cell")
+
+# %% [markdown]
 # So the answer to the question of this notebook has three layers. Take the cells that do not depend on each
 # other together; write the gradient down, so that little is kept; and hand PyTorch the whole as one operator,
 # inside which each device may do what it does best. For a GPU that is neither the loop nor a step of PyTorch
