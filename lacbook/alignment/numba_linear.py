@@ -40,14 +40,14 @@ from lacbook.alignment.vector_math import exp2, log2
 LOG2_E = 1.4426950408889634
 LN_2 = 0.6931471805599453
 WORKSPACE = 2_000_000  # most numbers (16 MB) a thread keeps of a pair; with more, bands are computed twice
-# Rows of scratch. REACHED is u, PUSHED what enters a scan, PARTIAL an adjoint but for what the right adds;
-# from BELOW on stands what the row below hands up.
-START, CROSS, OPEN_RIGHT, EXTEND_RIGHT, REACHED, TOTAL, PUSHED, END = range(8)
-BELOW, OPEN_BELOW, EXTEND_BELOW, PARTIAL, ADJOINT_A, ADJOINT_X, ADJOINT_Y, OPENED, EXTENDED = range(8, 17)
+# Rows of scratch. REACHED is u, LEAST its minimum, PUSHED what enters a scan, PARTIAL an adjoint but for what
+# the right adds; from BELOW on stands what the row below hands up.
+START, CROSS, OPEN_RIGHT, EXTEND_RIGHT, LEAST, REACHED, TOTAL, PUSHED, END = range(9)
+BELOW, OPEN_BELOW, EXTEND_BELOW, PARTIAL, ADJOINT_A, ADJOINT_X, ADJOINT_Y, OPENED, EXTENDED = range(9, 18)
 # Given a direction, also these.
-SIGMA, OPEN_DIRECTION, EXTEND_DIRECTION, REACHED_MOVED, TOTAL_MOVED, END_MOVED = range(17, 23)
-BELOW_MOVED, OPEN_BELOW_MOVED, EXTEND_BELOW_MOVED, PARTIAL_MOVED = range(23, 27)
-ADJOINT_A_MOVED, ADJOINT_X_MOVED, ADJOINT_Y_MOVED, PUSHED_MOVED = range(27, 31)
+SIGMA, OPEN_DIRECTION, EXTEND_DIRECTION, REACHED_MOVED, TOTAL_MOVED, END_MOVED = range(18, 24)
+BELOW_MOVED, OPEN_BELOW_MOVED, EXTEND_BELOW_MOVED, PARTIAL_MOVED = range(24, 28)
+ADJOINT_A_MOVED, ADJOINT_X_MOVED, ADJOINT_Y_MOVED, PUSHED_MOVED = range(28, 32)
 SMALLEST, LARGEST = 1e-280, 1e280  # between them nothing was lost (see `plan`)
 
 
@@ -149,7 +149,8 @@ def _forward_band(b, similarity, go, ge, k, t, first, count, m, states, gaps, ro
     direction over t (penalties with a minus), a' = e u' + sigma a, and x', y' by the product rule.
     """
     c = LOG2_E / t
-    start, cross, h, g, u, total, pushed = (
+    least, start, cross, h, g, u, total, pushed = (
+        rows[LEAST],
         rows[START],
         rows[CROSS],
         rows[OPEN_RIGHT],
@@ -175,6 +176,8 @@ def _forward_band(b, similarity, go, ge, k, t, first, count, m, states, gaps, ro
             total[j] += arrived
             pushed[j + 1] = h[j + 1] * arrived
             y[j + 1] = eo[j] * (above_a[j + 1] + above_x[j + 1]) + ee[j] * above_y[j + 1]
+        for j in range(m):
+            least[j] = min(least[j], u[j])
         _scan(pushed, g, m, states, 2, r + 1)
         if table is not None:
             D, scale = table[b, i], rows[END]
@@ -399,7 +402,8 @@ def linear_pairs(
         gaps = np.empty((slots if k else 1, 2, band + 1 if k else 1, m + 1))
         borders = np.zeros((bands, states_kept - 1, m + 1))
         scales = np.zeros((bands + 1, blocks), dtype=np.int64)
-        sums, top, smallest = np.zeros(2), 0, 1.0
+        sums, top = np.zeros(2), 0
+        rows[LEAST] = 1.0
         for step in range(2 * bands if posterior is not None else bands):
             q = step if step < bands else 2 * bands - 1 - step
             slot, first = q % slots, q * band
@@ -438,13 +442,14 @@ def linear_pairs(
                     add_totals(rows[TOTAL_MOVED], scales[q], w, m, sums, 1, top)
                 if step < bands - 1:
                     if follow:
-                        lowest = next_scales(
+                        next_scales(
                             scales[q], scales[q + 1], w, m, states[slot], count, rows[START], rows[REACHED]
                         )
-                        smallest = min(smallest, lowest)
                     pass_on(states[slot], count, scales[q], scales[q + 1], w, m, borders[q + 1])
                     continue
-                z = sums[0]
+                z, smallest = sums[0], 1.0
+                for j in range(m):
+                    smallest = min(smallest, rows[LEAST, j])
                 if not SMALLEST < z < LARGEST or smallest < SMALLEST:
                     break
                 refused[b] = False

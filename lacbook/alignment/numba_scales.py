@@ -49,9 +49,12 @@ def plan(s, go, ge, k, c, n, m, row):
     A state far below another one of its block may flush to zero. That is harmless if whatever it can still
     reach, the larger one reaches with more: for at most two gap openings, 2 w extensions and w lost matches.
     So if these come to less than 900 bits, and what a band gains or loses to 400, the 2,000 bits of float64
-    suffice. Where no block is that narrow, a scale of 1 holds if in the end 1e-280 < Z < 1e280: an alignment
-    with a factor that underflows could be cut there into two, each of weight Z at most, so what was lost is
-    below Z * Z * 1e-308. Both need penalties >= 0. Ours.
+    suffice. Blocks are half as wide as that allows where they can be, so that the kernel's own check, that
+    no u came near the smallest number, seldom refuses a pair.
+
+    Where no block is that narrow, a scale of 1 holds if in the end 1e-280 < Z < 1e280: an alignment with a
+    factor that underflows could be cut there into two, each of weight Z at most, so what was lost is below
+    Z * Z * 1e-308. Both need penalties >= 0. Ours.
     """
     rows, columns = n if k else 1, m if k else 1
     if not (_finite(go, rows, columns, row) and _finite(ge, rows, columns, row)):
@@ -60,11 +63,9 @@ def plan(s, go, ge, k, c, n, m, row):
         return 0, m, False
     o, g = c * _largest(go, rows, columns, 1.0, row), c * _largest(ge, rows, columns, 1.0, row)
     match = c * max(_largest(s, n, m, 1.0, row), 0.0)
-    band, w = (400.0 - o) / max(match + 2.0, g), max(m, 8)
-    while w >= 8 and band >= 4.0:
-        if 2.0 * o + w * (2.0 * g + match) < 900.0:
-            return min(int(band), BAND, n), w, True
-        w //= 2
+    band, wide = (400.0 - o) / max(match + 2.0, g), (900.0 - 2.0 * o) / max(2.0 * g + match, 1.0)
+    if band >= 4.0 and wide >= 8.0:
+        return min(int(band), BAND, n), min(int(max(wide / 2.0, 8.0)), max(m, 8)), True
     return min(BAND, n), m, False
 
 
@@ -80,18 +81,16 @@ def set_scales(scales, w, m, start, cross):
 
 @inner
 def next_scales(scales, following, w, m, states, r, start, row):
-    """Let the scales of the band after this one follow the states of row r; the smallest of them."""
+    """Let the scales of the band after this one follow the states of row r."""
     for j in range(m):
         row[j] = start[j] + states[1, r, j + 1] + states[2, r, j + 1] + states[3, r, j + 1]
-    smallest = inf
     for c in range(len(scales)):
         top = 0.0
         for j in range(c * w, min(c * w + w, m)):
-            top, smallest = max(top, row[j]), min(smallest, row[j])
+            top = max(top, row[j])
         exponent = frexp(top)[1]
         k = scales[c] + exponent if abs(exponent) > 200 else scales[c]
         following[c] = max(k, 0, following[c - 1] - 400 if c > 0 else 0)
-    return smallest
 
 
 @inner
@@ -127,6 +126,9 @@ def add_totals(total, scales, w, m, sums, q, top):
 
 @inner
 def unit(table, n, m, row):
-    """A power of two that brings the largest number of a table to about 1, so that products stay in range."""
+    """A power of two that brings the largest number of a table to about 1, so that products stay in range.
+
+    The largest that is needed for a table of zeros, which any unit suits.
+    """
     size = max(_largest(table, n, m, 1.0, row), _largest(table, n, m, -1.0, row))
-    return ldexp(1.0, -frexp(size)[1])
+    return ldexp(1.0, min(-frexp(size)[1], 1000) if size > 0.0 else 1000)

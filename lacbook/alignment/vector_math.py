@@ -44,8 +44,9 @@ def float_of(typing_context, bits):
 
 @compiled
 def exp2(x):
-    """2^x: 0 below -1022, inf from 1023.5 on. The Taylor series of 2^r, |r| <= 1/2, times a power of two."""
-    clamped = min(max(x, -1022.0), 1024.0)
+    """2^x; 0 below -1022.5, inf from 1023.5 on. The Taylor series of 2^r, |r| <= 1/2, times a power of 2."""
+    clamped = -1023.0 if x < -1023.0 else x  # NaN stays NaN
+    clamped = 1024.0 if clamped > 1024.0 else clamped  # the bits of these two powers are those of 0 and inf
     rounded = clamped + ROUND
     r = clamped - (rounded - ROUND)
     p = 2.5678435993488206e-11
