@@ -33,8 +33,8 @@ class SoftAlignment:
     posterior : Tensor, shape (B, N, M)
         dV/dS: the probability that frame i of X is matched with frame j of Y. 0 outside the lengths.
     expected_gaps : (Tensor, Tensor), shapes (B,), (B,)
-        Expected numbers of gap openings and extensions: -dV/dgo and -dV/dge, summed over a pair's cells when
-        asked for.
+        Expected numbers of gap openings and extensions: -dV/dgo and -dV/dge, summed over a pair's cells
+        when first asked for.
     """
 
     score: Tensor
@@ -43,12 +43,17 @@ class SoftAlignment:
     _inputs: tuple[Any, ...]
     _versions: tuple[int, ...]
     _tables: dict[bool, Tensor] = field(default_factory=dict)  # with and without gradient
+    _counts: dict[bool, tuple[Tensor, Tensor]] = field(default_factory=dict)  # likewise
 
     @property
     def expected_gaps(self) -> tuple[Tensor, Tensor]:
-        """Openings and extensions, shapes (B,) and (B,); summed when asked for."""
-        openings, extensions = (gaps.sum((1, 2)) for gaps in self._gaps)
-        return (openings, extensions) if self.score.dim() else (openings[0], extensions[0])
+        """Openings and extensions, shapes (B,) and (B,); summed when first asked for."""
+        with_gradient = torch.is_grad_enabled()
+        if with_gradient not in self._counts:
+            openings, extensions = (gaps.sum((1, 2)) for gaps in self._gaps)
+            batched = self.score.dim() > 0
+            self._counts[with_gradient] = (openings, extensions) if batched else (openings[0], extensions[0])
+        return self._counts[with_gradient]
 
     @property
     def table(self) -> Tensor:
@@ -237,8 +242,9 @@ def soft_smith_waterman(
         Score and posterior, -inf and 0 for a pair in which no cell can be matched. Memory: one number per
         cell for the posterior (three with per-cell penalties, which are copied if they are one number or
         one table for all pairs) and, while computing, for each thread, 32 bytes per cell of one pair, 48 with
-        per-cell penalties, 24 more in second derivatives; of pairs for which that exceeds 16 MB, bands of
-        rows are kept instead. The other backends say in their files what they need.
+        per-cell penalties, 24 more in second derivatives; of pairs for which that exceeds 16 MB, one band of
+        at most 64 rows is kept instead, and a row between bands. Pairs that need logarithms take two to three
+        times as much, up to 12 MB or one band. The other backends say in their files what they need.
 
     Raises
     ------
@@ -253,7 +259,7 @@ def soft_smith_waterman(
     -----
     The equations are in `lacbook.alignment.recursion`; LAC, arXiv 2409.04607. The backends recursion and
     numba compute on the CPU and return the results to the similarity's device. Derivatives are those of
-    reverse mode; forward-mode differentiation of torch operators like these gives zeros.
+    reverse mode; forward mode raises an error for the score, and gives zeros for the table.
     """
     check_backend(backend)
     check_temperature(temperature)
@@ -300,7 +306,7 @@ def smith_waterman(
     is not. Memory while computing: 1 byte per cell of one pair and thread, with top > 1 also a copy of its
     similarity, and a copy of penalties that are one table for all pairs.
     """
-    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+    if not isinstance(top, int | np.integer) or isinstance(top, bool) or top < 1:
         raise ValueError(f"top is {top!r}; expected a whole number, at least 1")
     s, limits, batched = _as_batch(similarity, lengths)
     go, ge = _as_penalties(gap_open, gap_extend, s, batched)

@@ -112,7 +112,7 @@ def run(function: str, backend: str, *arguments: Any) -> tuple[Tensor, ...]:
     similarity, gap_open, gap_extend, _, lengths = arguments[:5]
     chosen = choose(backend, similarity.device)
     check = functools.partial(check_values, similarity, gap_open, gap_extend, lengths)
-    if chosen != "numba":
+    if chosen != "numba" and function in ("soft", "table"):  # the others get what these have seen
         check()
     if chosen == "wavefront" or (chosen == "cuda" and function == "tangent"):
         from lacbook.alignment import wavefront

@@ -13,7 +13,13 @@ OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model
 # these flags, but promises nothing.
 LEAN: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 # Functions of these files may call each other, and are then compiled into one another.
-SHARED = [*Path(__file__).parent.glob("numba_*.py"), Path(__file__).with_name("vector_math.py")]
+SHARED = [*sorted(Path(__file__).parent.glob("numba_*.py")), Path(__file__).with_name("vector_math.py")]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes with a file."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -33,7 +39,7 @@ def compiled(function: Callable[..., Any]) -> Any:
             raise
         return njit(**OPTIONS)(function)
     index = dispatcher._cache._cache_file  # numba looks at the kernel's own file only
-    index._source_stamp = (index._source_stamp, max(path.stat().st_mtime_ns for path in SHARED))
+    index._source_stamp = (index._source_stamp, *(_stamp(path) for path in (*SHARED, Path(__file__))))
     return dispatcher
 
 

@@ -275,8 +275,8 @@ def _backward_band(
         if k:
             opens, extends = openings[b, i], extensions[b, i]
             for j in range(m):
-                opens[j] = opened[j] / (f * fs)
-                extends[j] = extended[j] / (f * fs)
+                opens[j] = opened[j] / f / fs
+                extends[j] = extended[j] / f / fs
             for j in range(m):
                 opened[j] = extended[j] = 0.0
 
@@ -340,7 +340,7 @@ def _tangent_row(r, p, m, states, gaps, rows, matches, seeds, f, fs):
     for j in range(m):
         open_below[j] = eo[j] * (dY[j] + po[j] * Y[j])
         extend_below[j] = ee[j] * (dY[j] + pe[j] * Y[j])
-        matches[j] = (da[j + 1] * A[j] + a[j + 1] * dA[j]) / (f * fs)
+        matches[j] = (da[j + 1] * A[j] + a[j + 1] * dA[j]) / f / fs
     for j in range(m):
         opened[j] += h[j] * ((dX[j] + po[j] * X[j]) * a[j] + X[j] * da[j])
         extended[j] += g[j] * ((dX[j] + pe[j] * X[j]) * x[j] + X[j] * dx[j])
@@ -385,16 +385,17 @@ def linear_pairs(
         band, w, follow = plan(similarity[b], go[b], ge[b], k, LOG2_E / t, n, m, rows[START])
         if band == 0:
             continue
-        f, fs = 1.0, 1.0
+        f, fs = 1.0, 1.0  # units of direction and seeds, so that products stay in range
         if seeds is not None:
-            fs = unit(seeds[b], n, m, rows[START])
+            fs = min(unit(seeds[b], n, m, rows[START]), LARGEST)
         if direction is not None:
-            rows_of_gaps, columns_of_gaps = n if k else 1, m if k else 1
+            height, width = n if k else 1, m if k else 1
             f = min(
                 unit(direction[0][b], n, m, rows[START]),
-                unit(direction[1][b], rows_of_gaps, columns_of_gaps, rows[START]),
-                unit(direction[2][b], rows_of_gaps, columns_of_gaps, rows[START]),
+                unit(direction[1][b], height, width, rows[START]),
+                unit(direction[2][b], height, width, rows[START]),
             )
+            f = min(f, LARGEST, LARGEST * t)
         bands, blocks = (n + band - 1) // band, (m + w - 1) // w
         size = (band + 1) * (m + 1) * (states_kept + 2 * k)
         slots = bands if bands * size <= WORKSPACE and posterior is not None else 1
@@ -492,4 +493,4 @@ def linear_pairs(
             for j in range(m):
                 opened += rows[OPENED, j]
                 extended += rows[EXTENDED, j]
-            openings[b, 0, 0], extensions[b, 0, 0] = opened / (f * fs), extended / (f * fs)
+            openings[b, 0, 0], extensions[b, 0, 0] = opened / f / fs, extended / f / fs

@@ -126,9 +126,6 @@ def add_totals(total, scales, w, m, sums, q, top):
 
 @inner
 def unit(table, n, m, row):
-    """A power of two that brings the largest number of a table to about 1, so that products stay in range.
-
-    The largest that is needed for a table of zeros, which any unit suits.
-    """
+    """A power of two that brings the largest number of a table to about 1; inf for zeros, which any suits."""
     size = max(_largest(table, n, m, 1.0, row), _largest(table, n, m, -1.0, row))
-    return ldexp(1.0, min(-frexp(size)[1], 1000) if size > 0.0 else 1000)
+    return ldexp(1.0, -frexp(size)[1]) if size > 0.0 else inf

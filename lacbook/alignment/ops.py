@@ -106,8 +106,9 @@ class _Soft(torch.autograd.Function):
 
 
 def soft_smith_waterman_fast(*inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`soft_smith_waterman_op`, called the short way unless it is being traced."""
-    if torch.compiler.is_compiling():
+    """`soft_smith_waterman_op`, called the short way where nobody traces or watches."""
+    plain = all(type(x) in (Tensor, torch.nn.Parameter) and not x.is_meta for x in inputs[:3])
+    if torch.compiler.is_compiling() or not plain or torch._C._len_torch_dispatch_stack():
         return soft_smith_waterman_op(*inputs)
     score, posterior, openings, extensions = _Soft.apply(*inputs)
     return score, posterior, openings, extensions

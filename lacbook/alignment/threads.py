@@ -6,7 +6,7 @@ An OpenMP pool of numba's would spin while it waits, beside the one of torch, wh
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import count
 from typing import Any
 
@@ -67,8 +67,8 @@ def pin_threads() -> None:
     """
     if not hasattr(os, "sched_setaffinity"):
         raise RuntimeError("pin_threads: this operating system cannot bind a thread to a processor")
-    _pool.pinned = True
-    _pool.begin()
+    with _pool.lock:
+        _pool.pinned, _pool.executor, _pool.size = True, None, 0
 
 
 def over_pairs(
@@ -91,9 +91,12 @@ def over_pairs(
         return  # and compile nothing
     threads = min(threads, len(pairs)) if len(pairs) * arguments[0][0].size > PARALLEL_CELLS else 1
     shares = [pairs[first::threads].copy() for first in range(threads)]
-    running = [_pool.get(threads - 1).submit(kernel, share, *arguments) for share in shares[1:]]
+    running: list[Future[None]] = []
     try:
+        for share in shares[1:]:
+            running.append(_pool.get(threads - 1).submit(kernel, share, *arguments))
         kernel(shares[0], *arguments)
     finally:
-        for each in running:  # they write into the arrays of this call
-            each.result()
+        wait(running)  # they use the arrays of this call
+    for each in running:
+        each.result()

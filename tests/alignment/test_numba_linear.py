@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import torch
 
-from lacbook.alignment import numba_kernels, numba_linear, numba_log
+from lacbook.alignment import numba_kernels, numba_linear, numba_log, soft_smith_waterman
 
 LN_2 = np.log(2)
 # Largest errors relative to the largest number of a result and 1, or 1/t for second derivatives.
@@ -372,3 +373,12 @@ def test_which_domain_a_pair_is_given_to(similarity, t, linear, n):
         np.arange(1), p.s, p.go, p.ge, t, p.lengths, None, None, np.zeros(1), None, *out, refused
     )
     assert refused[0] != linear
+
+
+def test_a_direction_of_zeros_at_a_tiny_temperature():
+    s = np.tile([[0.0, -1.0], [-1.0, 0.0]], (2, 1, 1))
+    s = torch.tensor(s, requires_grad=True)
+    found = soft_smith_waterman(s, 1.0, 0.5, temperature=1e-8)
+    (grad,) = torch.autograd.grad(found.posterior[0, 0, 0], s)  # of the second pair, nothing is asked
+    assert grad.isfinite().all()
+    assert (grad[1] == 0).all()

@@ -150,3 +150,22 @@ def test_the_score_alone_needs_no_second_pass(backend, monkeypatch):
 def test_import_is_light():
     code = "import lacbook.alignment, sys; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_traced_tensors_take_the_operator():
+    """Tensors without numbers have shapes all the same, and a trace holds the operator."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    s = torch.zeros(2, 3, 4)
+    assert soft_smith_waterman(s.to("meta"), 1.0, 0.3).posterior.shape == (2, 3, 4)
+    graph = make_fx(lambda x: soft_smith_waterman(x, 1.0, 0.3).score)(s)
+    assert "lacbook.soft_smith_waterman" in graph.code
+
+
+def test_expected_gaps_are_the_same_tensors_each_time(backend):
+    s = arguments(backend)[0].requires_grad_()
+    found = soft_smith_waterman(s, 1.0, 0.3, backend=backend)
+    with torch.no_grad():
+        assert not found.expected_gaps[0].requires_grad
+    (grad,) = torch.autograd.grad(found.expected_gaps[0].sum(), found.expected_gaps[0])
+    assert (grad == 1).all()
